@@ -1,0 +1,90 @@
+package natstest_test
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/perigee-go/nats/orbit/natstest"
+)
+
+func TestRunIsReadyAndPlain(t *testing.T) {
+	t.Parallel()
+	srv := natstest.Run(t)
+	p := connect(t, srv.Addr())
+	if p.info.Auth || p.info.TLS || p.info.JetStream {
+		t.Errorf("INFO %+v", p.info)
+	}
+	if want := "nats://" + srv.Addr(); srv.URL() != want {
+		t.Errorf("URL %q, want %q", srv.URL(), want)
+	}
+	if p.info.ID != srv.ID() || p.info.Name != srv.Name() {
+		t.Errorf("ID %s, name %s; INFO %+v", srv.ID(), srv.Name(), p.info)
+	}
+	if !strings.HasSuffix(srv.Addr(), ":"+strings.TrimPrefix(srv.Addr(), "127.0.0.1:")) || srv.Port() == 0 {
+		t.Errorf("address %s, port %d", srv.Addr(), srv.Port())
+	}
+}
+
+func TestRestartKeepsAddressNameAndStore(t *testing.T) {
+	t.Parallel()
+	srv := natstest.Run(t, natstest.JetStream())
+	addr, name, id := srv.Addr(), srv.Name(), srv.ID()
+	p := connect(t, addr)
+	if got := p.request("$JS.API.STREAM.CREATE.S", `{"name":"S","subjects":["s"]}`); strings.Contains(got, "error") {
+		t.Fatal(got)
+	}
+	if got := p.request("s", "one"); !strings.Contains(got, `"seq":1`) {
+		t.Fatal(got)
+	}
+	srv.Shutdown()
+	if err := p.end(); err != nil {
+		t.Error(err)
+	}
+	if srv.Running() {
+		t.Error("running after Shutdown")
+	}
+	if err := srv.Restart(); err != nil {
+		t.Fatal(err)
+	}
+	if srv.Addr() != addr || srv.Name() != name || srv.ID() == id {
+		t.Errorf("%s %s %s after restart, was %s %s %s", srv.Addr(), srv.Name(), srv.ID(), addr, name, id)
+	}
+	if got := connect(t, addr).request("s", "two"); !strings.Contains(got, `"seq":2`) {
+		t.Error(got)
+	}
+}
+
+func TestStopRemovesTheTemporaryStoreAndIsIdempotent(t *testing.T) {
+	t.Parallel()
+	srv, err := natstest.Start(natstest.JetStream())
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := srv.Embedded().StoreDir()
+	if _, err := os.Stat(dir); err != nil {
+		t.Error(err)
+	}
+	srv.Stop()
+	srv.Stop()
+	if _, err := os.Stat(dir); !os.IsNotExist(err) {
+		t.Errorf("store %s after Stop: %v", dir, err)
+	}
+	if err := srv.Restart(); err == nil {
+		t.Error("Restart after Stop succeeded")
+	}
+}
+
+func TestInProcessConn(t *testing.T) {
+	t.Parallel()
+	srv := natstest.Run(t)
+	conn, err := srv.InProcessConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	greet(t, conn).login()
+	srv.Shutdown()
+	if _, err := srv.InProcessConn(); err == nil {
+		t.Error("a connection to a server that is down")
+	}
+}

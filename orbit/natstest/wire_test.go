@@ -1,0 +1,139 @@
+package natstest_test
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"net"
+	"strings"
+	"testing"
+	"time"
+)
+
+// peer is a client reduced to the lines it says and hears.
+type peer struct {
+	t    testing.TB
+	conn net.Conn
+	r    *bufio.Reader
+	info info
+}
+
+type info struct {
+	ID        string `json:"server_id"`
+	Name      string `json:"server_name"`
+	ClientID  uint64 `json:"client_id"`
+	TLS       bool   `json:"tls_required"`
+	TLSAvail  bool   `json:"tls_available"`
+	Auth      bool   `json:"auth_required"`
+	JetStream bool   `json:"jetstream"`
+	LameDuck  bool   `json:"ldm"`
+	MaxBytes  int    `json:"max_payload"`
+}
+
+const patience = 10 * time.Second
+
+// dial connects and reads INFO, no more.
+func dial(t testing.TB, addr string) *peer {
+	t.Helper()
+	conn, err := net.DialTimeout("tcp", addr, patience)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return greet(t, conn)
+}
+
+func greet(t testing.TB, conn net.Conn) *peer {
+	t.Helper()
+	p := wrap(t, conn)
+	line := p.line()
+	if err := json.Unmarshal([]byte(strings.TrimPrefix(line, "INFO ")), &p.info); err != nil {
+		t.Fatalf("%q: %v", line, err)
+	}
+	return p
+}
+
+func wrap(t testing.TB, conn net.Conn) *peer {
+	t.Helper()
+	t.Cleanup(func() { conn.Close() })
+	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+	return &peer{t: t, conn: conn, r: bufio.NewReader(conn)}
+}
+
+// connect is dial, CONNECT with these fields and a PING that is answered.
+func connect(t testing.TB, addr string, fields ...string) *peer {
+	t.Helper()
+	return dial(t, addr).login(fields...)
+}
+
+func (p *peer) login(fields ...string) *peer {
+	p.t.Helper()
+	fields = append(fields, `"protocol":1`, `"verbose":false`, `"headers":true`, `"no_responders":true`)
+	p.say("CONNECT {%s}\r\n", strings.Join(fields, ","))
+	p.ping()
+	return p
+}
+
+func (p *peer) say(format string, args ...any) {
+	p.t.Helper()
+	if _, err := fmt.Fprintf(p.conn, format, args...); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+func (p *peer) line() string {
+	p.t.Helper()
+	line, err := p.r.ReadString('\n')
+	if err != nil {
+		p.t.Fatalf("read: %v (got %q)", err, line)
+	}
+	return strings.TrimRight(line, "\r\n")
+}
+
+// ping makes sure that the server has seen all that was said.
+func (p *peer) ping() {
+	p.t.Helper()
+	p.say("PING\r\n")
+	p.hear("PONG")
+}
+
+// hear reads lines until one begins so; INFO lines in between are kept.
+func (p *peer) hear(prefix string) string {
+	p.t.Helper()
+	for {
+		line := p.line()
+		if rest, ok := strings.CutPrefix(line, "INFO "); ok {
+			if err := json.Unmarshal([]byte(rest), &p.info); err != nil {
+				p.t.Fatal(err)
+			}
+		}
+		if strings.HasPrefix(line, prefix) {
+			return line
+		}
+		if !strings.HasPrefix(line, "INFO ") && !strings.HasPrefix(line, "PING") {
+			p.t.Fatalf("heard %q, want %s", line, prefix)
+		}
+	}
+}
+
+// end reads to the end of the connection and returns what it was: io.EOF gives
+// nil.
+func (p *peer) end() error {
+	for {
+		if _, err := p.r.ReadString('\n'); err != nil {
+			if err.Error() == "EOF" {
+				return nil
+			}
+			return err
+		}
+	}
+}
+
+// request sends a request with a reply subject of its own and returns the reply.
+func (p *peer) request(subject, body string) string {
+	p.t.Helper()
+	p.say("SUB _r 77\r\nUNSUB 77 1\r\nPUB %s _r %d\r\n%s\r\n", subject, len(body), body)
+	p.hear("MSG")
+	return p.line()
+}
