@@ -1,28 +1,172 @@
 # The one entry point: "make help" lists the targets. Only Go, make and git are
-# needed. Every target works on all modules of go.work, one after the other.
+# needed; what else a target uses it builds into .tmp/bin. Targets work on all
+# modules of go.work, one after the other; M="core core/test" picks some.
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 
-# $(call each,COMMAND) runs COMMAND in the directory of every module that has
-# packages. All modules run; the failed ones are named at the end.
+# What can be said on the command line: make flake N=50 M=core
+M    ?=
+N    ?= 20
+T    ?=
+TIME ?= 30s
+ARGS ?=
+
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
+
+BIN   := $(CURDIR)/.tmp/bin
+ROOT   = $(CURDIR)/
+# The directories of the modules, below the root.
+MODULES = $(or $(M),$(patsubst $(ROOT)%,%,$(shell go list -m -f '{{.Dir}}')))
+
+# $(call each,MODULES,COMMAND) runs COMMAND in the directory of every module
+# that has packages. All of them run; the failed ones are named at the end.
 define each
-@failed=; for dir in $$(go list -m -f '{{.Dir}}'); do \
-	name=$${dir#$(CURDIR)/}; cd "$$dir"; \
+@failed=; for module in $(1); do \
+	cd "$(CURDIR)/$$module" || exit 1; \
 	[ -n "$$(go list -e ./... 2>/dev/null)" ] || continue; \
-	echo "== $$name: $(1)"; \
-	$(1) || failed="$$failed $$name"; \
+	echo "== $$module: $(2)"; \
+	$(2) || failed="$$failed $$module"; \
 done; \
 [ -z "$$failed" ] || { echo "failed in:$$failed"; exit 1; }
 endef
 
-.PHONY: help build test
+# Targets do not share two cores well, and their output is read by people.
+.NOTPARALLEL:
+
+.PHONY: help demo build test race test-alone test-386 fuzz flake bench bench-quick examples cover \
+	lint fmt vet vet-cross staticcheck tidy work guards mods layers api api-update parity parity-check \
+	tidy-check proxy verify vuln ci clean tools
 
 help: ## Show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
+
+demo: ## Watch a client at work; ARGS="-url nats://host:4222" or ARGS=-serve
+	@go run ./docs/examples/demo $(ARGS)
+
+## --- building and testing
 
 build: ## Compile every package of every module
-	$(call each,go build ./...)
+	$(call each,$(MODULES),go build ./...)
 
 test: ## Unit and integration tests of all modules
-	$(call each,go test -shuffle=on ./...)
+	$(call each,$(MODULES),go test -shuffle=on ./...)
+
+race: ## The same with the race detector
+	$(call each,$(MODULES),go test -race -shuffle=on ./...)
+
+test-alone: ## core and natstest outside the workspace, as their users build them
+	$(call each,core orbit/natstest,GOWORK=off go test -shuffle=on ./...)
+
+test-386: ## Protocol tests where an int has 32 bits
+	@if [ -d core/internal/wire ] && ls core/internal/wire/*.go >/dev/null 2>&1; then \
+		cd core && GOARCH=386 go test -shuffle=on ./internal/wire/...; fi
+
+fuzz: ## Fuzz: T=core/internal/wire/FuzzParse TIME=2m; without T each target of core for TIME
+	@targets="$(T)"; if [ -z "$$targets" ]; then \
+		targets=$$(grep -roE --include='*_test.go' '^func Fuzz[A-Za-z0-9_]+' core | sed -E 's,/[^/]*:func ,/,'); fi; \
+	for target in $$targets; do \
+		echo "== fuzz $$target for $(TIME)"; \
+		go test "./$${target%/*}" -run '^$$' -fuzz "^$${target##*/}\$$" -fuzztime $(TIME) || exit 1; \
+	done
+
+flake: ## Run all tests N times with the race detector, to find those that fail sometimes
+	$(call each,$(MODULES),go test -race -shuffle=on -count=$(N) -failfast ./...)
+
+cover: ## Test coverage of core, its integration tests included, in .tmp/cover.html
+	@mkdir -p .tmp
+	go test -coverpkg=./core/... -coverprofile=.tmp/cover.txt ./core/... ./core/test/...
+	go tool cover -func=.tmp/cover.txt | tail -n 1
+	go tool cover -html=.tmp/cover.txt -o .tmp/cover.html
+
+bench: ## Measure against other clients; ARGS goes to the program
+	@cd tools/bench && go run . $(ARGS)
+
+bench-quick: ## The same, short: to see that it runs
+	@cd tools/bench && go run . -quick $(ARGS)
+
+examples: ## Run the example programs and compare what they print
+	$(call each,docs/examples,go test -count=1 ./...)
+
+## --- rules
+
+lint: fmt vet vet-cross staticcheck ## Formatting, vet (on other systems too), staticcheck
+
+fmt: ## Fail when a file is not formatted
+	@bad=$$(git ls-files -co --exclude-standard '*.go' | while read -r f; do [ -f "$$f" ] && echo "$$f"; done | xargs gofmt -l); \
+	[ -z "$$bad" ] || { echo "not formatted, run gofmt -w:"; echo "$$bad"; exit 1; }
+
+vet:
+	$(call each,$(MODULES),go vet ./...)
+
+vet-cross:
+	$(call each,core,GOOS=windows go vet ./...)
+	$(call each,core,GOOS=darwin go vet ./...)
+	$(call each,core,GOOS=linux GOARCH=386 go vet ./...)
+
+staticcheck: $(BIN)/$(STATICCHECK)
+	$(call each,$(MODULES),$(BIN)/staticcheck ./...)
+
+# The file with the version in its name says which version is built.
+$(BIN)/$(STATICCHECK):
+	@mkdir -p $(dir $@)
+	cd .tmp && GOWORK=off GOBIN=$(BIN) go install $(STATICCHECK)
+	@touch $@
+
+guards: mods layers api parity-check ## All of mods, layers, api, and that parity.md is up to date
+
+mods: tools ## go.mod files, go.work, what core brings into a user's build
+	@$(BIN)/mods check
+	@$(BIN)/mods graph
+
+layers: tools ## Import policy, option names, no panics, no sleeping tests, file sizes
+	@$(BIN)/layers
+
+api: tools ## Compare the exported API with docs/api
+	@$(BIN)/api
+
+api-update: tools ## Write the exported API to docs/api
+	@$(BIN)/api -update
+
+parity: tools ## Check docs/parity.tsv and write docs/parity.md
+	@$(BIN)/gen parity
+
+parity-check: tools
+	@$(BIN)/gen -check parity
+
+## --- modules and releases
+
+tidy: tools ## go mod tidy for every module, unpublished siblings included; ARGS=-diff only shows
+	@$(BIN)/mods tidy $(ARGS)
+
+work: tools ## Bring go.work up to date with the modules and their requirements
+	@$(BIN)/mods work
+
+proxy: tools ## Serve the modules of the last commit as a module proxy would, from .proxy
+	@$(BIN)/mods proxy
+
+verify: tools ## go get each published module of the last commit from an empty machine
+	@$(BIN)/mods verify
+
+vuln: ## Known vulnerabilities in what we require; asks a database on the network
+	@mkdir -p $(BIN) && cd .tmp && GOWORK=off GOBIN=$(BIN) go install $(GOVULNCHECK)
+	$(call each,$(MODULES),$(BIN)/govulncheck ./...)
+
+## --- everything
+
+ci: build lint guards tidy-check test race test-alone test-386 ## All that must pass before a change is merged
+
+tidy-check: tools
+	@$(BIN)/mods tidy -diff
+
+clean: ## Remove what the targets have built
+	rm -rf .tmp
+	@[ ! -d .proxy ] || GOMODCACHE=$(CURDIR)/.proxy go clean -modcache
+	rm -rf .proxy
+
+# The tools are built outside the workspace: they have to run when go.work is
+# what is wrong.
+tools:
+	@mkdir -p $(BIN)
+	@cd tools && GOWORK=off go build -o $(BIN)/ ./cmd/...
