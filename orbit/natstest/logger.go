@@ -25,7 +25,7 @@ func newLogger(s *settings) *fatalLog {
 	case s.logger != nil:
 		return &fatalLog{out: s.logger}
 	case s.logTo != nil:
-		return &fatalLog{out: &lineLog{w: s.logTo}}
+		return &fatalLog{out: &lineLog{name: s.Name, w: s.logTo}}
 	}
 	return &fatalLog{}
 }
@@ -80,15 +80,26 @@ func (l *fatalLog) Tracef(format string, args ...any) {
 
 // lineLog writes one line per entry.
 type lineLog struct {
-	mu sync.Mutex // the promise of LogTo: one Write at a time
-	w  io.Writer
+	name string
+	w    io.Writer
 }
 
 func (l *lineLog) line(level, format string, args []any) {
-	text := fmt.Sprintf("%s [%s] %s\n", time.Now().Format("15:04:05.000000"), level, fmt.Sprintf(format, args...))
+	now, text := time.Now().Format("15:04:05.000000"), fmt.Sprintf(format, args...)
+	_, _ = fmt.Fprintf(l.w, "%s [%s] %s: %s\n", now, level, l.name, text) // a log that fails must not break the server
+}
+
+// lockedWriter is the promise of LogTo: one Write at a time, also when several
+// servers log to the same writer.
+type lockedWriter struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (l *lockedWriter) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	_, _ = io.WriteString(l.w, text) // a log that cannot be written must not break the server
+	return l.w.Write(p)
 }
 
 func (l *lineLog) Noticef(format string, args ...any) { l.line("INF", format, args) }

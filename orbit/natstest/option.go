@@ -170,7 +170,7 @@ func LameDuck(duration, grace time.Duration) Option {
 // LogTo(t.Output()), the log shows up with the test.
 func LogTo(w io.Writer) Option {
 	return optionFunc(func(s *settings) {
-		s.logTo = w
+		s.logTo = &lockedWriter{w: w}
 		s.complainIf(w == nil, "LogTo: nil writer")
 	})
 }

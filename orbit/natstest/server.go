@@ -37,6 +37,9 @@ type life struct {
 	addr  string
 	url   string
 	wsURL string
+	// routesPerPeer is how many connections lead to each other server of the
+	// cluster: a pool, and one for each account with a route of its own.
+	routesPerPeer int
 }
 
 // Run starts a server and stops it when the test and its subtests are done. It
@@ -150,7 +153,7 @@ func (s *Server) setLife(l life) {
 
 // newLife reads where a server that is ready listens.
 func newLife(srv *server.Server, o *server.Options) life {
-	l := life{srv: srv}
+	l := life{srv: srv, routesPerPeer: max(1, o.Cluster.PoolSize) + len(o.Cluster.PinnedAccounts)}
 	if tcp, ok := srv.Addr().(*net.TCPAddr); ok {
 		l.addr = reachable(tcp)
 		l.url = scheme("nats", "tls", o.TLSConfig != nil && (!o.AllowNonTLS || o.TLSHandshakeFirst)) + l.addr

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/perigee-go/nats/orbit/natstest"
 )
 
 // peer is a client reduced to the lines it says and hears.
@@ -136,4 +138,26 @@ func (p *peer) request(subject, body string) string {
 	p.say("SUB _r 77\r\nUNSUB 77 1\r\nPUB %s _r %d\r\n%s\r\n", subject, len(body), body)
 	p.hear("MSG")
 	return p.line()
+}
+
+// waitInterest waits until srv would deliver a message on subject somewhere.
+func waitInterest(t testing.TB, srv *natstest.Server, subject string) {
+	t.Helper()
+	eventually(t, func() bool { return srv.Embedded().GlobalAccount().SubscriptionInterest(subject) })
+}
+
+// eventually asks until the answer is yes, for what nobody announces.
+func eventually(t testing.TB, yes func() bool) {
+	t.Helper()
+	deadline := time.NewTimer(patience)
+	defer deadline.Stop()
+	ticker := time.NewTicker(time.Millisecond)
+	defer ticker.Stop()
+	for !yes() {
+		select {
+		case <-ticker.C:
+		case <-deadline.C:
+			t.Fatal("waited in vain")
+		}
+	}
 }
