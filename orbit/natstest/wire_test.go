@@ -74,6 +74,7 @@ func (p *peer) login(fields ...string) *peer {
 	fields = append(fields, `"protocol":1`, `"verbose":false`, `"headers":true`, `"no_responders":true`)
 	p.say("CONNECT {%s}\r\n", strings.Join(fields, ","))
 	p.ping()
+	p.ping() // behind the INFO that follows the first PONG
 	return p
 }
 
