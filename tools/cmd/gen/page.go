@@ -11,7 +11,8 @@ const intro = `<!-- Written by "make parity" from docs/parity.tsv. Do not edit. 
 
 This list is the union of what the official NATS clients offer for Core NATS,
 told as what a user looks for. Each row says how it is spelled here, and
-whether it is finished.
+whether it is finished. The first column is a name to point to: it stays when
+rows come and go.
 
 * **built**: it is there, and the tests named in docs/parity.tsv prove it.
 * **open**: not finished. The names are the plan.

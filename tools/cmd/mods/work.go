@@ -51,7 +51,7 @@ func work(e env) (report.List, error) {
 	for _, dir := range moduleDirs(files) {
 		args = append(args, "-use=./"+dir)
 	}
-	if _, err := gocmd.Go(e.ws.Root, nil, args...); err != nil {
+	if _, err := gocmd.Go(e.ws.Root, nil, append(args, "go.work")...); err != nil {
 		return nil, err
 	}
 	ws, err := workspace.Load(e.ws.Root)
@@ -77,7 +77,7 @@ func writeReplaces(ws *workspace.Workspace) error {
 	if len(args) == 2 {
 		return nil
 	}
-	_, err := gocmd.Go(ws.Root, nil, args...)
+	_, err := gocmd.Go(ws.Root, nil, append(args, "go.work")...)
 	return err
 }
 

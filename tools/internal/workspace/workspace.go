@@ -51,7 +51,7 @@ type Replace struct {
 // Load reads the workspace whose go.work stands in root.
 func Load(root string) (*Workspace, error) {
 	var work workFile
-	if err := edit(root, &work, "work"); err != nil {
+	if err := edit(root, &work, "work", "go.work"); err != nil {
 		return nil, err
 	}
 	w := &Workspace{Root: root, Go: work.Go, Toolchain: work.Toolchain, Replace: replaces(work.Replace)}
@@ -72,7 +72,7 @@ func Load(root string) (*Workspace, error) {
 func loadModule(root, name string) (Module, error) {
 	m := Module{Name: name, Dir: filepath.Join(root, filepath.FromSlash(name))}
 	var mod modFile
-	if err := edit(m.Dir, &mod, "mod"); err != nil {
+	if err := edit(m.Dir, &mod, "mod", "go.mod"); err != nil {
 		return m, err
 	}
 	m.Path, m.Go, m.Toolchain = mod.Module.Path, mod.Go, mod.Toolchain
@@ -186,8 +186,10 @@ func replaces(in []jsonReplace) []Replace {
 	return out
 }
 
-func edit(dir string, into any, kind string) error {
-	out, err := gocmd.Go(dir, nil, kind, "edit", "-json")
+// edit reads a file of which GOWORK in the environment may know nothing, so it
+// is named.
+func edit(dir string, into any, kind, file string) error {
+	out, err := gocmd.Go(dir, nil, kind, "edit", "-json", file)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,8 @@
+package mod
+
+import (
+	"fmt"
+	clock "time"
+)
+
+var _ = fmt.Sprint(clock.Now())

@@ -1,0 +1,5 @@
+// Whole is lifted as a whole.
+//
+//perigee:allow a demonstration
+
+package sub
