@@ -1,0 +1,3 @@
+module example.com/x/mod
+
+go 1.26.0

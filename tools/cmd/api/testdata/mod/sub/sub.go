@@ -1,0 +1,5 @@
+package sub
+
+type Thing struct{ ID int }
+
+func (*Thing) Touch() {}

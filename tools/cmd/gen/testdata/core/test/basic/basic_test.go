@@ -1,0 +1,5 @@
+package basic
+
+func TestPublish() {}
+
+func helper() {}
