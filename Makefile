@@ -16,6 +16,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
 BIN   := $(CURDIR)/.tmp/bin
+export PATH := $(BIN):$(PATH)
 ROOT   = $(CURDIR)/
 # The directories of the modules, below the root.
 MODULES = $(or $(M),$(patsubst $(ROOT)%,%,$(shell go list -m -f '{{.Dir}}')))
@@ -106,7 +107,7 @@ vet-cross:
 	$(call each,core,GOOS=linux GOARCH=386 go vet ./...)
 
 staticcheck: $(BIN)/$(STATICCHECK)
-	$(call each,$(MODULES),$(BIN)/staticcheck ./...)
+	$(call each,$(MODULES),staticcheck ./...)
 
 # The file with the version in its name says which version is built.
 $(BIN)/$(STATICCHECK):
@@ -151,7 +152,7 @@ verify: tools ## go get each published module of the last commit from an empty m
 
 vuln: ## Known vulnerabilities in what we require; asks a database on the network
 	@mkdir -p $(BIN) && cd .tmp && GOWORK=off GOBIN=$(BIN) go install $(GOVULNCHECK)
-	$(call each,$(MODULES),$(BIN)/govulncheck ./...)
+	$(call each,$(MODULES),govulncheck ./...)
 
 ## --- everything
 

@@ -55,7 +55,8 @@ func run(update bool) (report.List, error) {
 		}
 		lines, err := moduleAPI(m.Dir, ws.Prefix)
 		if err != nil {
-			return problems, err
+			problems.Add(m.Name, err.Error(), "the API can be read only from code that compiles")
+			continue
 		}
 		if len(lines) == 0 {
 			continue
