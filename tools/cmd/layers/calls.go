@@ -58,9 +58,9 @@ func sleeps(f *source.File, add func(token.Pos, string, string)) {
 }
 
 // outbursts finds what a library must not do to the program it is part of:
-// panic, write to its output, end it.
+// panic, or write to its output.
 func outbursts(f *source.File, add func(token.Pos, string, string)) {
-	fmtPkg, logPkg, osPkg := f.ImportName("fmt"), f.ImportName("log"), f.ImportName("os")
+	fmtPkg, logPkg := f.ImportName("fmt"), f.ImportName("log")
 	ast.Inspect(f.AST, func(n ast.Node) bool {
 		call, ok := n.(*ast.CallExpr)
 		if !ok {
@@ -76,13 +76,10 @@ func outbursts(f *source.File, add func(token.Pos, string, string)) {
 			if !ok {
 				return true
 			}
-			switch {
-			case fmtPkg != "" && pkg.Name == fmtPkg && strings.HasPrefix(fun.Sel.Name, "Print"),
-				logPkg != "" && pkg.Name == logPkg && fun.Sel.Name != "New":
+			if fmtPkg != "" && pkg.Name == fmtPkg && strings.HasPrefix(fun.Sel.Name, "Print") ||
+				logPkg != "" && pkg.Name == logPkg && fun.Sel.Name != "New" {
 				add(call.Pos(), pkg.Name+"."+fun.Sel.Name+" in a product package",
 					"return an error, send an event, or use the user's slog.Logger; "+allowAdvice)
-			case osPkg != "" && pkg.Name == osPkg && fun.Sel.Name == "Exit":
-				add(call.Pos(), "os.Exit in a product package", "return an error; "+allowAdvice)
 			}
 		}
 		return true
