@@ -74,7 +74,7 @@ func TestRollingRestart(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := p.end(); err != nil || !p.info.LameDuck {
-		t.Logf("%v %+v", err, p.info)
+		t.Errorf("%v, INFO %+v", err, p.info)
 	}
 	if c.Server(0).ID() == before[0] || c.Server(1).ID() == before[1] {
 		t.Error("a server was not restarted")

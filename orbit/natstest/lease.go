@@ -40,13 +40,3 @@ func (l *portLease) release() {
 		l.hold = nil
 	}
 }
-
-// freePort finds a port that is free now.
-func freePort(addr *net.TCPAddr) (int, error) {
-	l, err := net.ListenTCP("tcp", addr)
-	if err != nil {
-		return 0, err
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
-}

@@ -1,7 +1,6 @@
 package natstest
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -40,7 +39,7 @@ func (l *fatalLog) err() error {
 func (l *fatalLog) Fatalf(format string, args ...any) {
 	l.mu.Lock()
 	if l.fatal == nil {
-		l.fatal = errors.New(fmt.Sprintf(format, args...))
+		l.fatal = fmt.Errorf("%s", fmt.Sprintf(format, args...))
 	}
 	l.mu.Unlock()
 	if l.out != nil {

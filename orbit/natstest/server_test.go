@@ -1,6 +1,7 @@
 package natstest_test
 
 import (
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -21,7 +22,7 @@ func TestRunIsReadyAndPlain(t *testing.T) {
 	if p.info.ID != srv.ID() || p.info.Name != srv.Name() {
 		t.Errorf("ID %s, name %s; INFO %+v", srv.ID(), srv.Name(), p.info)
 	}
-	if !strings.HasSuffix(srv.Addr(), ":"+strings.TrimPrefix(srv.Addr(), "127.0.0.1:")) || srv.Port() == 0 {
+	if srv.Addr() != fmt.Sprintf("127.0.0.1:%d", srv.Port()) {
 		t.Errorf("address %s, port %d", srv.Addr(), srv.Port())
 	}
 }

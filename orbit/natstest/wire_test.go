@@ -3,7 +3,9 @@ package natstest_test
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"strings"
 	"testing"
@@ -47,10 +49,7 @@ func dial(t testing.TB, addr string) *peer {
 func greet(t testing.TB, conn net.Conn) *peer {
 	t.Helper()
 	p := wrap(t, conn)
-	line := p.line()
-	if err := json.Unmarshal([]byte(strings.TrimPrefix(line, "INFO ")), &p.info); err != nil {
-		t.Fatalf("%q: %v", line, err)
-	}
+	p.hear("INFO ")
 	return p
 }
 
@@ -106,11 +105,7 @@ func (p *peer) hear(prefix string) string {
 	p.t.Helper()
 	for {
 		line := p.line()
-		if rest, ok := strings.CutPrefix(line, "INFO "); ok {
-			if err := json.Unmarshal([]byte(rest), &p.info); err != nil {
-				p.t.Fatal(err)
-			}
-		}
+		p.note(line)
 		if strings.HasPrefix(line, prefix) {
 			return line
 		}
@@ -121,14 +116,25 @@ func (p *peer) hear(prefix string) string {
 }
 
 // end reads to the end of the connection and returns what it was: io.EOF gives
-// nil.
+// nil. INFO lines are kept.
 func (p *peer) end() error {
 	for {
-		if _, err := p.r.ReadString('\n'); err != nil {
-			if err.Error() == "EOF" {
-				return nil
-			}
+		line, err := p.r.ReadString('\n')
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
 			return err
+		}
+		p.note(line)
+	}
+}
+
+func (p *peer) note(line string) {
+	p.t.Helper()
+	if text, ok := strings.CutPrefix(line, "INFO "); ok {
+		if err := json.Unmarshal([]byte(text), &p.info); err != nil {
+			p.t.Errorf("%q: %v", line, err)
 		}
 	}
 }
