@@ -100,9 +100,9 @@ func (s *settings) setLimits(o *server.Options) {
 
 func (s *settings) setTLS(o *server.Options) error {
 	if s.TLS {
-		config, err := certFiles{s.CertDir}.serverTLSConfig()
+		config, err := s.serverTLSConfig()
 		if err != nil {
-			return err
+			return fmt.Errorf("certificates: %w", err)
 		}
 		if s.TLSVerify {
 			config.ClientAuth = tls.RequireAndVerifyClientCert
@@ -117,6 +117,14 @@ func (s *settings) setTLS(o *server.Options) error {
 		o.Websocket.NoTLS = o.TLSConfig == nil
 	}
 	return nil
+}
+
+func (s *settings) serverTLSConfig() (*tls.Config, error) {
+	certs, err := loadCerts(s.CertDir)
+	if err != nil {
+		return nil, err
+	}
+	return certs.serverTLSConfig()
 }
 
 func (s *settings) setCluster(o *server.Options) error {

@@ -17,113 +17,105 @@ import (
 	"time"
 )
 
-// certFiles names the PEM files of a certificate authority made for one server
-// or cluster. The zero value has none. Its methods are those of Server,
-// Cluster and Process.
-type certFiles struct {
-	dir string
+// certificates are those of a certificate authority made for one server or
+// cluster, in a directory and in memory. The zero value has none. The exported
+// methods are those of Server, Cluster and Process.
+type certificates struct {
+	dir    string
+	pool   *x509.CertPool
+	client tls.Certificate
 }
 
-func (c certFiles) path(name string) string {
+// CAFile returns the path of the CA's certificate in PEM, or "" without TLS.
+// The file is removed by Stop.
+func (c *certificates) CAFile() string { return c.path("ca.pem") }
+
+// ClientCertFiles returns the paths of a client certificate signed by the CA
+// and of its key, both in PEM, or "" twice without TLS. The subject is
+// CN=natstest-client,O=natstest, the email address client@localhost, the DNS
+// name localhost. The files are removed by Stop.
+func (c *certificates) ClientCertFiles() (cert, key string) {
+	return c.path("client.pem"), c.path("client.key")
+}
+
+// CA returns a pool with the CA's certificate alone, or nil without TLS. Each
+// call makes a new one.
+func (c *certificates) CA() *x509.CertPool {
+	if c.pool == nil {
+		return nil
+	}
+	return c.pool.Clone()
+}
+
+// ClientCert returns the client certificate of ClientCertFiles, or a zero one
+// without TLS.
+func (c *certificates) ClientCert() tls.Certificate { return c.client }
+
+// ClientTLSConfig returns a configuration that trusts the CA and presents the
+// client certificate, or nil without TLS. Each call makes a new one.
+func (c *certificates) ClientTLSConfig() *tls.Config {
+	if c.pool == nil {
+		return nil
+	}
+	return &tls.Config{
+		MinVersion:   tls.VersionTLS12,
+		RootCAs:      c.CA(),
+		Certificates: []tls.Certificate{c.client},
+	}
+}
+
+func (c *certificates) path(name string) string {
 	if c.dir == "" {
 		return ""
 	}
 	return filepath.Join(c.dir, name)
 }
 
-// CAFile returns the path of the CA's certificate in PEM, or "" without TLS.
-// The file is removed by Stop.
-func (c certFiles) CAFile() string { return c.path("ca.pem") }
-
-// ClientCertFiles returns the paths of a client certificate signed by the CA
-// and of its key, both in PEM, or "" twice without TLS. The certificate names
-// localhost and has the email address client@localhost, the subject
-// CN=natstest-client. The files are removed by Stop.
-func (c certFiles) ClientCertFiles() (cert, key string) {
-	return c.path("client.pem"), c.path("client.key")
-}
-
-// CA returns a pool with the CA's certificate alone, or nil without TLS.
-func (c certFiles) CA() *x509.CertPool {
-	if c.dir == "" {
-		return nil
+// loadCerts reads what makeCerts wrote to dir; "" gives none.
+func loadCerts(dir string) (certificates, error) {
+	c := certificates{dir: dir}
+	if dir == "" {
+		return c, nil
 	}
-	pool, err := c.pool()
-	if err != nil {
-		return nil
-	}
-	return pool
-}
-
-// ClientCert returns the client certificate of ClientCertFiles, or a zero one
-// without TLS.
-func (c certFiles) ClientCert() tls.Certificate {
-	if c.dir == "" {
-		return tls.Certificate{}
-	}
-	cert, err := tls.LoadX509KeyPair(c.ClientCertFiles())
-	if err != nil {
-		return tls.Certificate{}
-	}
-	return cert
-}
-
-// ClientTLSConfig returns a configuration that trusts the CA and presents the
-// client certificate, or nil without TLS. Each call makes a new one.
-func (c certFiles) ClientTLSConfig() *tls.Config {
-	if c.dir == "" {
-		return nil
-	}
-	return &tls.Config{
-		MinVersion:   tls.VersionTLS12,
-		RootCAs:      c.CA(),
-		Certificates: []tls.Certificate{c.ClientCert()},
-	}
-}
-
-func (c certFiles) pool() (*x509.CertPool, error) {
 	text, err := os.ReadFile(c.CAFile())
 	if err != nil {
-		return nil, err
+		return certificates{}, err
 	}
-	pool := x509.NewCertPool()
-	pool.AppendCertsFromPEM(text)
-	return pool, nil
+	c.pool = x509.NewCertPool()
+	c.pool.AppendCertsFromPEM(text)
+	c.client, err = tls.LoadX509KeyPair(c.ClientCertFiles())
+	return c, err
 }
 
 // serverTLSConfig is the server's side; the client's is ClientTLSConfig.
-func (c certFiles) serverTLSConfig() (*tls.Config, error) {
+func (c *certificates) serverTLSConfig() (*tls.Config, error) {
 	cert, err := tls.LoadX509KeyPair(c.path("server.pem"), c.path("server.key"))
 	if err != nil {
-		return nil, fmt.Errorf("server certificate: %w", err)
+		return nil, err
 	}
-	pool, err := c.pool()
-	if err != nil {
-		return nil, fmt.Errorf("server's CA: %w", err)
-	}
-	return &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{cert}, ClientCAs: pool}, nil
+	return &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{cert}, ClientCAs: c.pool}, nil
 }
 
 // makeCerts writes a new CA, a server's and a client's certificate to dir.
-func makeCerts(dir string) (certFiles, error) {
-	c := certFiles{dir: dir}
+func makeCerts(dir string) error {
+	c := certificates{dir: dir}
 	ca, err := newAuthority()
 	if err != nil {
-		return certFiles{}, fmt.Errorf("make a CA: %w", err)
+		return fmt.Errorf("make a CA: %w", err)
 	}
 	if err := writePEM(c.CAFile(), "CERTIFICATE", ca.cert.Raw); err != nil {
-		return certFiles{}, err
+		return err
 	}
 	server := leaf("natstest-server", x509.ExtKeyUsageServerAuth)
 	if err := ca.issue(server, c.path("server.pem"), c.path("server.key")); err != nil {
-		return certFiles{}, fmt.Errorf("make a server certificate: %w", err)
+		return fmt.Errorf("make a server certificate: %w", err)
 	}
 	client := leaf("natstest-client", x509.ExtKeyUsageClientAuth)
 	client.EmailAddresses = []string{"client@localhost"}
 	if err := ca.issue(client, c.path("client.pem"), c.path("client.key")); err != nil {
-		return certFiles{}, fmt.Errorf("make a client certificate: %w", err)
+		return fmt.Errorf("make a client certificate: %w", err)
 	}
-	return c, nil
+	return nil
 }
 
 type authority struct {

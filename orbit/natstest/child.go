@@ -12,25 +12,19 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
-	"time"
 )
 
-// The parent's side of a server process. Parent and child talk in lines: the
-// parent writes a childSpec in JSON to the child's standard input and later
-// commands, the child writes one childReport to its standard output. The end of
-// the input means that the parent is gone.
+// The parent's side of a server process. Parent and child talk in lines of
+// JSON: the parent writes a childSpec to the child's standard input and later
+// requests, the child writes reports to its standard output, the first one
+// unasked when it is ready. The end of the input means that the parent is gone.
 
 // childEnv is set for server processes alone.
 const childEnv = "NATSTEST_SERVER_PROCESS"
 
-const (
-	cmdShutdown = "shutdown"
-	cmdLameDuck = "lameduck"
-
-	// reportPrefix tells the report from what other packages print while they
-	// are initialised.
-	reportPrefix = "natstest-report: "
-)
+// reportPrefix tells reports from what other packages print while they are
+// initialised.
+const reportPrefix = "natstest-report: "
 
 type childSpec struct {
 	Settings settings
@@ -38,9 +32,25 @@ type childSpec struct {
 	Log      bool
 }
 
+// request is what a parent asks of its child.
+type request struct {
+	Order    string
+	ID       int64 // of a question, whose report bears it
+	Question question
+}
+
+const (
+	orderShutdown = "shutdown"
+	orderLameDuck = "lame duck"
+	orderStatus   = "status"
+)
+
 type childReport struct {
-	URL, WebSocketURL, Addr, ID, Name, StoreDir string
-	Error                                       string
+	URL, WebSocketURL, Addr, Server, Name, StoreDir string
+	Error                                           string
+
+	ID     int64
+	Status status
 }
 
 // child is one life of a server process.
@@ -50,6 +60,10 @@ type child struct {
 	stderr *tail
 	report childReport
 	dead   chan struct{} // closed when the process is gone and waited for
+
+	mu      sync.Mutex
+	lastID  int64
+	waiting map[int64]chan<- childReport // each has room for one
 }
 
 // startChild starts a process and waits until its server takes connections.
@@ -58,7 +72,11 @@ func startChild(spec childSpec, log io.Writer) (*child, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &child{cmd: exec.Command(exe), dead: make(chan struct{}), stderr: &tail{}}
+	c := &child{
+		cmd:  exec.Command(exe),
+		dead: make(chan struct{}), stderr: &tail{},
+		waiting: map[int64]chan<- childReport{},
+	}
 	c.cmd.Env = childEnviron()
 	c.cmd.SysProcAttr = childAttributes()
 	c.cmd.Stderr = c.stderr
@@ -75,9 +93,9 @@ func startChild(spec childSpec, log io.Writer) (*child, error) {
 	if err := c.cmd.Start(); err != nil {
 		return nil, err
 	}
-	reports := make(chan childReport, 1)
-	go c.watch(stdout, reports)
-	if err := c.handshake(spec, reports); err != nil {
+	ready := c.expect(0)
+	go c.watch(stdout)
+	if err := c.handshake(spec, ready); err != nil {
 		c.kill()
 		return nil, err
 	}
@@ -92,59 +110,126 @@ func childEnviron() []string {
 }
 
 // watch reads the child's output to its end and then waits for the child.
-func (c *child) watch(stdout io.Reader, reports chan<- childReport) {
+func (c *child) watch(stdout io.Reader) {
 	defer close(c.dead)
-	defer close(reports)
-	lines := bufio.NewScanner(stdout)
-	for lines.Scan() {
-		text, ok := strings.CutPrefix(lines.Text(), reportPrefix)
+	lines := bufio.NewReader(stdout)
+	for {
+		line, err := lines.ReadString('\n')
+		if err != nil {
+			break
+		}
+		text, ok := strings.CutPrefix(line, reportPrefix)
 		var r childReport
 		if ok && json.Unmarshal([]byte(text), &r) == nil {
-			select {
-			case reports <- r:
-			default: // there is only one
-			}
+			c.deliver(r)
 		}
 	}
-	_, _ = io.Copy(io.Discard, stdout) // a line too long for the scanner must not block the child
-	_ = c.cmd.Wait()                   // how it ended is known: it was told to, or nobody cares any more
+	_ = c.cmd.Wait() // how it ended is known: it was told to, or nobody cares any more
 	_ = c.stdin.Close()
 }
 
-func (c *child) handshake(spec childSpec, reports <-chan childReport) error {
-	text, err := json.Marshal(spec)
+// expect returns where the report with this ID will be.
+func (c *child) expect(id int64) <-chan childReport {
+	report := make(chan childReport, 1)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.waiting[id] = report
+	return report
+}
+
+func (c *child) deliver(r childReport) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if report, ok := c.waiting[r.ID]; ok {
+		delete(c.waiting, r.ID)
+		report <- r
+	}
+}
+
+func (c *child) handshake(spec childSpec, ready <-chan childReport) error {
+	if err := c.write(spec); err != nil {
+		return fmt.Errorf("process ended early: %w%s", err, c.stderr)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), readyTimeout)
+	defer cancel()
+	r, err := c.await(ctx, ready)
+	switch {
+	case err != nil:
+		return fmt.Errorf("process is not ready: %w%s", err, c.stderr)
+	case r.Error != "":
+		return errors.New(r.Error)
+	}
+	c.report = r
+	return nil
+}
+
+// await waits for a report, the end of the child, or that of ctx.
+func (c *child) await(ctx context.Context, report <-chan childReport) (childReport, error) {
+	select {
+	case r := <-report:
+		return r, nil
+	case <-ctx.Done():
+		return childReport{}, context.Cause(ctx)
+	case <-c.dead:
+	}
+	select { // a report may have been its last word
+	case r := <-report:
+		return r, nil
+	default:
+		return childReport{}, ErrDown
+	}
+}
+
+// status asks the child for its server's status.
+func (c *child) status(ctx context.Context, q question) (status, error) {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	c.mu.Lock()
+	c.lastID++
+	id := c.lastID
+	c.mu.Unlock()
+	report := c.expect(id)
+	defer c.forget(id)
+	c.tell(request{Order: orderStatus, ID: id, Question: q})
+	r, err := c.await(ctx, report)
+	return r.Status, err
+}
+
+func (c *child) forget(id int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.waiting, id)
+}
+
+// tell sends a request. A child that is dead needs none.
+func (c *child) tell(r request) { _ = c.write(r) }
+
+// write writes one line. Concurrent ones do not mix: the pipe is an os.File,
+// which takes one Write at a time.
+func (c *child) write(v any) error {
+	text, err := json.Marshal(v)
 	if err != nil {
 		return err
 	}
-	if _, err := c.stdin.Write(append(text, '\n')); err != nil {
-		return fmt.Errorf("process ended early: %w%s", err, c.stderr)
-	}
-	timeout := time.NewTimer(readyTimeout)
-	defer timeout.Stop()
-	select {
-	case r, ok := <-reports:
-		if !ok {
-			return fmt.Errorf("process ended early%s", c.stderr)
-		}
-		if r.Error != "" {
-			return errors.New(r.Error)
-		}
-		c.report = r
-		return nil
-	case <-timeout.C:
-		return fmt.Errorf("not ready after %v%s", readyTimeout, c.stderr)
-	}
+	_, err = c.stdin.Write(append(text, '\n'))
+	return err
 }
 
-// command tells the child to do something. A child that is dead needs no
-// command.
-func (c *child) command(line string) {
-	_, _ = io.WriteString(c.stdin, line+"\n")
+func (c *child) alive() bool {
+	select {
+	case <-c.dead:
+		return false
+	default:
+		return true
+	}
 }
 
 func (c *child) shutdown() {
+	if !c.alive() {
+		return
+	}
 	_ = resume(c.cmd.Process.Pid) // it may be paused, or dead, or unable to be either
-	c.command(cmdShutdown)
+	c.tell(request{Order: orderShutdown})
 	ctx, cancel := context.WithTimeout(context.Background(), exitTimeout)
 	defer cancel()
 	select {

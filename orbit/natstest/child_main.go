@@ -23,87 +23,104 @@ func init() {
 	os.Exit(childMain(os.Stdin, os.Stdout, os.Stderr))
 }
 
+// childServer is the server of a child and what it was told about itself.
+type childServer struct {
+	srv     *server.Server
+	life    life
+	tempDir string
+	stdout  io.Writer
+}
+
 // childMain runs the server that the parent describes, until the parent says so
 // or is gone, and returns the exit code.
 func childMain(stdin io.Reader, stdout, stderr io.Writer) int {
-	commands := bufio.NewReader(stdin)
-	line, err := commands.ReadBytes('\n')
+	requests := bufio.NewReader(stdin)
+	line, err := requests.ReadBytes('\n')
 	if err != nil {
 		_, _ = fmt.Fprintf(stderr, "natstest: %s is set, but no parent is there: %v\n", childEnv, err)
 		return 2
 	}
-	var spec childSpec
-	if err := json.Unmarshal(line, &spec); err != nil {
-		return reportError(stdout, err)
+	c := &childServer{stdout: stdout}
+	if err := c.start(line, stderr); err != nil {
+		c.report(childReport{Error: err.Error()})
+		return 1
 	}
-	set := &spec.Settings
-	if spec.Log {
-		set.logTo = &lockedWriter{w: stderr}
-	}
-	srv, o, err := launch(set)
-	if err != nil {
-		return reportError(stdout, err)
-	}
-	l := newLife(srv, o)
-	report(stdout, childReport{
-		URL: l.url, WebSocketURL: l.wsURL, Addr: l.addr,
-		ID: srv.ID(), Name: srv.Name(), StoreDir: srv.StoreDir(),
+	c.report(childReport{
+		URL: c.life.url, WebSocketURL: c.life.wsURL, Addr: c.life.addr,
+		Server: c.srv.ID(), Name: c.srv.Name(), StoreDir: c.srv.StoreDir(),
 	})
-	return obey(srv, commands, spec.TempDir)
+	return c.serve(requests)
 }
 
-// obey carries out commands until the server is down, and returns the exit code.
-func obey(srv *server.Server, commands *bufio.Reader, tempDir string) int {
-	orphaned := make(chan struct{})
-	down := make(chan struct{})
+func (c *childServer) start(line []byte, stderr io.Writer) error {
+	var spec childSpec
+	if err := json.Unmarshal(line, &spec); err != nil {
+		return err
+	}
+	if spec.Log {
+		spec.Settings.logTo = &lockedWriter{w: stderr}
+	}
+	srv, o, err := launch(&spec.Settings)
+	if err != nil {
+		return err
+	}
+	c.srv, c.life, c.tempDir = srv, newLife(srv, o), spec.TempDir
+	return nil
+}
+
+// serve does what it is told until the server is down, and returns the exit
+// code.
+func (c *childServer) serve(requests *bufio.Reader) int {
+	down, orphaned := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(down)
-		srv.WaitForShutdown()
+		c.srv.WaitForShutdown()
 	}()
 	go func() {
 		defer close(orphaned)
 		for {
-			line, err := commands.ReadString('\n')
+			line, err := requests.ReadBytes('\n')
 			if err != nil {
 				return
 			}
-			obeyLine(srv, line)
+			var r request
+			if json.Unmarshal(line, &r) == nil {
+				c.obey(r)
+			}
 		}
 	}()
 	select {
 	case <-down:
 		return 0
 	case <-orphaned: // and nobody else will tidy up
-		srv.Shutdown()
+		c.srv.Shutdown()
 		<-down
-		if tempDir != "" {
-			_ = removeAll(tempDir)
+		if c.tempDir != "" {
+			_ = removeAll(c.tempDir)
 		}
 		return 1
 	}
 }
 
-func obeyLine(srv *server.Server, line string) {
-	switch line {
-	case cmdShutdown + "\n":
-		go srv.Shutdown()
-	case cmdLameDuck + "\n":
+// obey does not wait for the server.
+func (c *childServer) obey(r request) {
+	switch r.Order {
+	case orderStatus:
+		c.report(childReport{ID: r.ID, Status: statusOf(c.srv, c.life.routesPerPeer, r.Question)})
+	case orderShutdown:
+		go c.srv.Shutdown()
+	case orderLameDuck:
 		go func() {
-			srv.LameDuckShutdown()
-			srv.Shutdown() // a server without a listener ignored the line above
+			c.srv.LameDuckShutdown()
+			c.srv.Shutdown() // a server without a listener ignored the line above
 		}()
 	}
 }
 
-func reportError(stdout io.Writer, err error) int {
-	report(stdout, childReport{Error: err.Error()})
-	return 1
-}
-
-func report(stdout io.Writer, r childReport) {
+func (c *childServer) report(r childReport) {
 	text, err := json.Marshal(r)
 	if err != nil {
-		text = []byte("{}") // strings only: cannot happen
+		return // strings and numbers: cannot happen
 	}
-	_, _ = fmt.Fprintf(stdout, "%s%s\n", reportPrefix, text)
+	_, _ = fmt.Fprintf(c.stdout, "%s%s\n", reportPrefix, text)
 }

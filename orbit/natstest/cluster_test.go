@@ -1,6 +1,8 @@
 package natstest_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -17,6 +19,7 @@ func createStream(t *testing.T, addr, name string, replicas int) {
 }
 
 func TestClusterIsReadyForStreams(t *testing.T) {
+	t.Parallel()
 	c := natstest.RunCluster(t, 3)
 	if c.MetaLeader() == nil {
 		t.Fatal("no meta leader")
@@ -87,4 +90,61 @@ func TestStartClusterRefusesNonsense(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "at least 2") || !strings.Contains(err.Error(), "Port") {
 		t.Error(err)
 	}
+}
+
+func TestProcessClusterSurvivesKillOfTheLeader(t *testing.T) {
+	if testing.Short() {
+		t.Skip("an election without a hand-over takes the server some seconds")
+	}
+	t.Parallel()
+	c := natstest.RunProcessCluster(t, 3, natstest.Name("trio"))
+	if c.MetaLeader() == nil || c.Process(2).Name() != "trio-2" || len(c.Processes()) != 3 {
+		t.Errorf("meta leader %v, %s", c.MetaLeader(), c.Process(2).Name())
+	}
+	createStream(t, c.Process(0).Addr(), "S", 3)
+	leader, err := c.WaitStreamLeader(t.Context(), "S")
+	if err != nil {
+		t.Fatal(err)
+	}
+	leader.Kill()
+	next, err := c.WaitStreamLeader(t.Context(), "S")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if next == leader {
+		t.Error("a killed server leads")
+	}
+	if got := connect(t, next.Addr()).request("S.x", "one"); !strings.Contains(got, `"seq":1`) {
+		t.Error(got)
+	}
+	if err := leader.Restart(); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.WaitReady(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestConsumerLeaderAndAccounts(t *testing.T) {
+	t.Parallel()
+	c := natstest.RunCluster(t, 2, natstest.TLS())
+	if c.CA() == nil || c.Server(1).CAFile() != c.CAFile() {
+		t.Error("the servers do not share a CA")
+	}
+	if got := c.StreamLeaderIn("$G", "nope"); got != nil {
+		t.Errorf("%s leads a stream that is not there", got.Name())
+	}
+	if got := c.ConsumerLeader("nope", "nope"); got != nil {
+		t.Errorf("%s leads a consumer that is not there", got.Name())
+	}
+	if leader, err := c.WaitMetaLeader(t.Context()); err != nil || leader != c.MetaLeader() {
+		t.Error(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := c.WaitStreamLeader(ctx, "nope"); !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "2 of 2") {
+		t.Error(err)
+	}
+	c.Stop()
+	c.Stop()
 }

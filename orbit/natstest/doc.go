@@ -30,7 +30,8 @@
 //
 // [RunProcess] starts the server in a process of its own, which is this
 // program started once more: for kill -9 ([Process.Kill]) and for a server
-// that is there and does not answer ([Process.Pause]).
+// that is there and does not answer ([Process.Pause]). [RunProcessCluster]
+// makes a cluster of them.
 //
 // [RunProxy] puts a [Proxy] between client and server: connections are cut
 // after an exact number of bytes, delayed, throttled, refused, or deaf in one

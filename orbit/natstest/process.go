@@ -23,7 +23,7 @@ import (
 // packages that this package depends on run as always, those of others do not.
 // The process ends when this one does, however that happens.
 type Process struct {
-	certFiles
+	certificates
 	t testing.TB // nil if nobody but the caller stops it
 
 	// turn holds one token: who starts or stops the process has it. What stands
@@ -59,20 +59,38 @@ func RunProcess(t testing.TB, opts ...Option) *Process {
 // StartProcess is RunProcess for programs: it returns the error instead, and the
 // caller calls Stop.
 func StartProcess(opts ...Option) (*Process, error) {
-	set := newSettings(opts)
-	set.complainIf(set.logger != nil, "Logger: not for a process")
-	set.complainIf(len(set.changes) > 0, "ServerOptions: not for a process")
+	set := newProcessSettings(opts)
 	if err := set.err(); err != nil {
 		return nil, fmt.Errorf("natstest: start process: %w", err)
 	}
-	p := &Process{turn: make(chan struct{}, 1), set: set, res: &resources{}}
-	if err := p.res.provision(set); err != nil {
-		_ = p.res.release() // the first error is the one to report
+	p, err := newProcess(set)
+	if err != nil {
 		return nil, fmt.Errorf("natstest: start process: %w", err)
 	}
-	p.certFiles = certFiles{set.CertDir}
 	if err := p.Restart(); err != nil {
 		p.Stop()
+		return nil, err
+	}
+	return p, nil
+}
+
+// newProcessSettings is newSettings without what cannot leave this process.
+func newProcessSettings(opts []Option) *settings {
+	set := newSettings(opts)
+	set.complainIf(set.logger != nil, "Logger: not for a process")
+	set.complainIf(len(set.changes) > 0, "ServerOptions: not for a process")
+	return set
+}
+
+// newProcess makes a process that is not started.
+func newProcess(set *settings) (*Process, error) {
+	p := &Process{turn: make(chan struct{}, 1), set: set, res: &resources{}}
+	err := p.res.provision(set)
+	if err == nil {
+		p.certificates, err = loadCerts(set.CertDir)
+	}
+	if err != nil {
+		_ = p.res.release() // the first error is the one to report
 		return nil, err
 	}
 	return p, nil
@@ -99,7 +117,7 @@ func (p *Process) Port() int {
 }
 
 // ID returns the server's ID, which is new after each start.
-func (p *Process) ID() string { return p.child().report.ID }
+func (p *Process) ID() string { return p.child().report.Server }
 
 // Name returns the server's name, which stays the same.
 func (p *Process) Name() string { return p.child().report.Name }
@@ -112,14 +130,7 @@ func (p *Process) StoreDir() string { return p.child().report.StoreDir }
 func (p *Process) PID() int { return p.child().cmd.Process.Pid }
 
 // Running reports whether the process lives. A paused one does.
-func (p *Process) Running() bool {
-	select {
-	case <-p.child().dead:
-		return false
-	default:
-		return true
-	}
-}
+func (p *Process) Running() bool { return p.child().alive() }
 
 // Kill ends the process as kill -9 does and returns when it is gone. Store and
 // address are kept for Restart; the store is as the kernel has it. It does
@@ -187,7 +198,7 @@ func (p *Process) LameDuck() <-chan struct{} {
 	p.take()
 	defer p.give()
 	c := p.child()
-	c.command(cmdLameDuck)
+	c.tell(request{Order: orderLameDuck})
 	return c.dead
 }
 
@@ -246,13 +257,10 @@ func (p *Process) restart() error {
 	return nil
 }
 
-// signal sends sig to the child and waits until it shows, where that can be
-// seen.
+// signal sends a signal with send, unless the child is dead.
 func (c *child) signal(send func(pid int) error) error {
-	select {
-	case <-c.dead:
+	if !c.alive() {
 		return ErrDown
-	default:
 	}
 	err := send(c.cmd.Process.Pid)
 	if errors.Is(err, syscall.ESRCH) {

@@ -21,6 +21,19 @@ const (
 	Both = ClientToServer | ServerToClient
 )
 
+// String returns the direction in words.
+func (d Direction) String() string {
+	switch d {
+	case ClientToServer:
+		return "client to server"
+	case ServerToClient:
+		return "server to client"
+	case Both:
+		return "both directions"
+	}
+	return "no direction"
+}
+
 // Proxy is a TCP proxy that does to connections what networks do: it cuts them
 // at an exact byte, delays, throttles, goes deaf one way, refuses. It knows
 // nothing of NATS and nothing of TLS. Until told otherwise it forwards all
@@ -31,7 +44,7 @@ const (
 // none waits for the network, but where noted.
 type Proxy struct {
 	t      testing.TB // nil if nobody but the caller stops it
-	scheme string
+	scheme string     // of URL
 	lease  *portLease
 	lanes  [2]*lane // by direction
 
@@ -263,6 +276,17 @@ func (p *Proxy) HalfClose(d Direction) {
 	for _, lane := range p.lanesOf(d) {
 		lane.halfClose()
 	}
+}
+
+// Heal ends every fault: delays, throttles, stalls, refusals, and cuts that have
+// not been made. What HalfClose did to a connection stays done. The error is
+// that of Refuse(false).
+func (p *Proxy) Heal() error {
+	for _, lane := range p.lanes {
+		lane.heal()
+	}
+	p.Reject(false)
+	return p.Refuse(false)
 }
 
 // Record keeps what is forwarded in this direction from now on, for Recorded.

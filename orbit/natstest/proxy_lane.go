@@ -102,6 +102,16 @@ func (ln *lane) resume() {
 	})
 }
 
+func (ln *lane) heal() {
+	ln.change(func() {
+		ln.delay, ln.rate, ln.stalled, ln.armed = 0, 0, false, nil
+		for f := range ln.flows {
+			f.cut = nil
+		}
+		ln.reopen()
+	})
+}
+
 // quiesce calls apply, under the lock, at a moment when no write is under way:
 // all that a receiver can have seen is counted then, and not a byte more is
 // given. It interrupts writes and does not wait for receivers.

@@ -344,6 +344,27 @@ func TestProxyDelayAndThrottle(t *testing.T) {
 	}
 }
 
+func TestProxyHeal(t *testing.T) {
+	t.Parallel()
+	s := newStation(t)
+	p := s.open()
+	s.proxy.Stall(natstest.Both)
+	s.proxy.Delay(natstest.Both, time.Hour)
+	s.proxy.Throttle(natstest.Both, 1)
+	s.proxy.CutIn(up, 3)
+	s.proxy.CutAfter(down, 0)
+	s.proxy.Reject(true)
+	if err := errors.Join(s.proxy.Refuse(true), s.proxy.Heal()); err != nil {
+		t.Fatal(err)
+	}
+	for _, q := range []pair{p, s.open()} {
+		s.send(q.client, "all is well")
+		s.receive(q.server, "all is well")
+		s.send(q.server, "here too")
+		s.receive(q.client, "here too")
+	}
+}
+
 func TestProxyRecordsWhatAServerHears(t *testing.T) {
 	t.Parallel()
 	srv := natstest.Run(t)

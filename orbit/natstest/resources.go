@@ -2,11 +2,9 @@ package natstest
 
 import (
 	"context"
-	"crypto/rand"
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 )
 
@@ -31,7 +29,7 @@ func (r *resources) provision(set *settings) error {
 		return err
 	}
 	if o.ServerName == "" {
-		set.Name = "natstest-" + strings.ToLower(rand.Text()[:8])
+		set.Name = randomName()
 	}
 	if o.JetStream && o.StoreDir == "" {
 		dir, err := r.temp()
@@ -61,12 +59,8 @@ func (r *resources) provisionCerts(set *settings) error {
 	if err != nil {
 		return err
 	}
-	certs, err := makeCerts(dir)
-	if err != nil {
-		return err
-	}
-	set.CertDir = certs.dir
-	return nil
+	set.CertDir = dir
+	return makeCerts(dir)
 }
 
 func (r *resources) temp() (string, error) {

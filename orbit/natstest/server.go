@@ -15,7 +15,7 @@ import (
 // down in between. All methods are safe for concurrent use; those that start
 // and stop the server take turns.
 type Server struct {
-	certFiles
+	certificates
 	t testing.TB // nil if nobody but the caller stops it
 
 	// turn holds one token: who starts or stops the server has it. What stands
@@ -79,11 +79,14 @@ func Start(opts ...Option) (*Server, error) {
 // newServer makes a server that is down.
 func newServer(set *settings) (*Server, error) {
 	s := &Server{turn: make(chan struct{}, 1), set: set, res: &resources{}}
-	if err := s.res.provision(set); err != nil {
+	err := s.res.provision(set)
+	if err == nil {
+		s.certificates, err = loadCerts(set.CertDir)
+	}
+	if err != nil {
 		_ = s.res.release() // the first error is the one to report
 		return nil, err
 	}
-	s.certFiles = certFiles{set.CertDir}
 	return s, nil
 }
 
