@@ -1,0 +1,457 @@
+package nats
+
+import (
+	"unsafe"
+
+	"github.com/perigee-go/nats/core/internal/queue"
+	"github.com/perigee-go/nats/core/internal/wire"
+)
+
+const (
+	// slabSize is the most memory that small messages share, and so the most
+	// that keeping one of them keeps.
+	slabSize = 4 << 10
+	// ownAlloc is the size from which a message has memory of its own.
+	ownAlloc = 1 << 10
+)
+
+// receiver takes what a link reads. It is used by the reader only. Messages are
+// first only noted; when all of a read are known, each subscription that has
+// some gets them in one go, in memory of exactly their size, under one lock.
+type receiver struct {
+	nc      *Conn
+	dir     *directory // loaded once a read
+	raws    []raw
+	touched []*Subscription
+	ready   []*Subscription
+	entries []queue.Entry
+
+	msgs, bytes, orphaned, replies uint64
+}
+
+// raw is a message in the read buffer, without pointers.
+type raw struct {
+	body, size, header  uint32
+	reply, replyLen     uint32
+	subject, subjectLen uint32 // 0: the subscription's
+	next                int32  // the subscription's next one
+}
+
+// chain is a subscription's messages of the read under way.
+type chain struct {
+	first, last int32
+	n           int
+	bytes       int // of header and payload
+	memory      int // of all that is to be copied
+	estimate    int64
+	estimateB   int64 // upper bounds of what is pending
+}
+
+// Message implements link.Sink.
+func (d *receiver) Message(buf []byte, pos int, f *wire.Frame) {
+	if d.dir == nil {
+		d.dir = d.nc.reg.dir.Load()
+	}
+	d.msgs++
+	d.bytes += uint64(f.Size)
+	s := d.dir.find(f.SID)
+	if s == nil {
+		d.orphaned++
+		return
+	}
+	if s.kind >= kindReader {
+		d.direct(s, buf[pos:], f)
+		return
+	}
+	r := raw{
+		body: uint32(pos + f.Body), size: uint32(f.Size), header: uint32(f.HeaderLen),
+		reply: uint32(pos + f.Reply), replyLen: uint32(f.ReplyLen), next: -1,
+	}
+	if at := pos + f.Subject; string(buf[at:at+f.SubjectLen]) != s.subject {
+		r.subject, r.subjectLen = uint32(at), uint32(f.SubjectLen)
+	}
+	i := int32(len(d.raws))
+	d.raws = append(d.raws, r)
+	c := &s.chain
+	if c.n == 0 {
+		c.first = i
+		d.touched = append(d.touched, s)
+	} else {
+		d.raws[c.last].next = i
+	}
+	c.last = i
+	c.n++
+	c.bytes += f.Size
+	c.memory += f.Size + f.ReplyLen + int(r.subjectLen)
+}
+
+// direct delivers on the reader: replies, and handlers that asked for it.
+func (d *receiver) direct(s *Subscription, b []byte, f *wire.Frame) {
+	if s.kind == kindMux {
+		if !d.nc.reqs.reply(b, f) {
+			d.orphaned++
+		} else {
+			d.replies++
+		}
+		return
+	}
+	c := &s.chain
+	if max := s.max.Load(); max > 0 && s.received.Load() >= max {
+		d.orphaned++
+		return
+	}
+	if s.stopped.Load() || c.n == 0 && !d.readerBegins(s) {
+		d.orphaned++
+		return
+	}
+	c.n++
+	s.received.Add(1)
+	s.handler(borrow(s, b, f))
+	s.handled.Add(1)
+}
+
+// borrow makes a message of the read buffer's own bytes.
+func borrow(s *Subscription, b []byte, f *wire.Frame) Msg {
+	view := func(at, n int) string {
+		if n == 0 {
+			return ""
+		}
+		return unsafe.String(&b[at], n)
+	}
+	m := Msg{Subject: s.subject, origin: &s.origin}
+	if subj := view(f.Subject, f.SubjectLen); subj != s.subject {
+		m.Subject = subj
+	}
+	m.Reply = view(f.Reply, f.ReplyLen)
+	m.Header = Header{view(f.Body, f.HeaderLen)}
+	end := f.Body + f.Size
+	m.Data = b[f.Body+f.HeaderLen : end : end]
+	return m
+}
+
+// Batch implements link.Sink.
+func (d *receiver) Batch(buf []byte) {
+	for _, s := range d.touched {
+		if s.kind == kindReader {
+			d.readerDone(s)
+			continue
+		}
+		d.accept(s, buf)
+	}
+	clear(d.touched)
+	d.touched = d.touched[:0]
+	if cap(d.raws) > 1<<15 {
+		d.raws = nil
+	}
+	d.raws = d.raws[:0]
+	d.finish()
+}
+
+// finish counts and lets the workers know; the end of Batch and Large.
+func (d *receiver) finish() {
+	d.dir = nil
+	if len(d.ready) > 0 {
+		d.nc.work.add(d.ready)
+		clear(d.ready)
+		d.ready = d.ready[:0]
+	}
+	in := &d.nc.in
+	in.msgs.Add(d.msgs)
+	in.bytes.Add(d.bytes)
+	if d.orphaned > 0 {
+		in.orphaned.Add(d.orphaned)
+	}
+	if d.replies > 0 {
+		in.replies.Add(d.replies)
+	}
+	d.msgs, d.bytes, d.orphaned, d.replies = 0, 0, 0, 0
+}
+
+// readerBegins notes that the reader is at a subscription's handler, until
+// readerDone. It reports false if the subscription has ended.
+func (d *receiver) readerBegins(s *Subscription) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return false
+	}
+	s.busy = true
+	d.touched = append(d.touched, s)
+	return true
+}
+
+func (d *receiver) readerDone(s *Subscription) {
+	s.chain.n = 0
+	if max := s.max.Load(); max > 0 && s.received.Load() >= max {
+		d.usedUp(s)
+	}
+	s.mu.Lock()
+	s.busy = false
+	over := s.checkOver()
+	s.mu.Unlock()
+	if over {
+		s.finish()
+	}
+}
+
+// accept moves a subscription's messages of this read into its queue.
+func (d *receiver) accept(s *Subscription, buf []byte) {
+	c := &s.chain
+	first, n, bytes, memory := c.first, c.n, c.bytes, c.memory
+	c.n, c.bytes, c.memory = 0, 0, 0
+
+	last := false // the last messages of AutoUnsubscribe
+	if max := s.max.Load(); max > 0 {
+		got := s.received.Load()
+		if got >= max {
+			d.orphaned += uint64(n)
+			return
+		}
+		if left := int(max - got); n >= left {
+			last = true
+			if n > left {
+				d.orphaned += uint64(n - left)
+				n = left
+				bytes, memory = d.sum(first, n)
+			}
+		}
+	}
+	dropped := uint64(0)
+	if !s.fits(n, bytes) {
+		first, n, bytes, memory, dropped = d.overflow(s, first, n)
+	}
+	d.build(s, buf, first, n, memory)
+	d.push(s, n, bytes, dropped)
+	if dropped > 0 && s.overflow == OverflowEnd {
+		d.endSlow(s)
+	}
+	if last {
+		d.usedUp(s)
+	}
+}
+
+// sum adds up the first n messages of a chain.
+func (d *receiver) sum(first int32, n int) (bytes, memory int) {
+	for i := first; n > 0; n-- {
+		r := &d.raws[i]
+		bytes += int(r.size)
+		memory += int(r.size + r.replyLen + r.subjectLen)
+		i = r.next
+	}
+	return bytes, memory
+}
+
+// fits reports whether n messages fit the pending limits. Consumers only make
+// room, so the estimate of the last look is good until it says no.
+func (s *Subscription) fits(n, bytes int) bool {
+	c := &s.chain
+	limit, limitB := s.limitMsgs.Load(), s.limitBytes.Load()
+	ok := func() bool {
+		return (limit < 0 || c.estimate+int64(n) <= limit) && (limitB < 0 || c.estimateB+int64(bytes) <= limitB)
+	}
+	if ok() {
+		return true
+	}
+	s.mu.Lock()
+	msgs, b := s.pending()
+	s.mu.Unlock()
+	c.estimate, c.estimateB = int64(msgs), int64(b)
+	return ok()
+}
+
+// overflow applies the policy to messages that do not all fit, and returns the
+// chain of those that stay.
+func (d *receiver) overflow(s *Subscription, first int32, n int) (f int32, kept, bytes, memory int, dropped uint64) {
+	if s.overflow == OverflowDropOldest {
+		return d.dropOldest(s, first, n)
+	}
+	c := &s.chain
+	limit, limitB := s.limitMsgs.Load(), s.limitBytes.Load()
+	f, last := int32(-1), int32(-1)
+	for i := first; n > 0; n-- {
+		r := &d.raws[i]
+		next := r.next
+		fits := (limit < 0 || c.estimate+int64(kept) < limit) &&
+			(limitB < 0 || c.estimateB+int64(bytes)+int64(r.size) <= limitB)
+		if s.overflow == OverflowEnd && dropped > 0 {
+			fits = false // no gap before the end
+		}
+		if fits {
+			if last < 0 {
+				f = i
+			} else {
+				d.raws[last].next = i
+			}
+			last = i
+			kept++
+			bytes += int(r.size)
+			memory += int(r.size + r.replyLen + r.subjectLen)
+		} else {
+			dropped++
+		}
+		i = next
+	}
+	return f, kept, bytes, memory, dropped
+}
+
+// dropOldest makes room by dropping what waited longest, the arriving messages
+// last.
+func (d *receiver) dropOldest(s *Subscription, first int32, n int) (f int32, kept, bytes, memory int, dropped uint64) {
+	c := &s.chain
+	limit, limitB := s.limitMsgs.Load(), s.limitBytes.Load()
+	bytes, memory = d.sum(first, n)
+	kept = n
+	over := func() bool {
+		return limit >= 0 && c.estimate+int64(kept) > limit || limitB >= 0 && c.estimateB+int64(bytes) > limitB
+	}
+	s.mu.Lock()
+	for over() && s.q.Len() > 0 {
+		e := s.q.Pop()
+		s.popped++
+		s.poppedB += uint64(e.Size())
+		s.discarded++ // of the queue, so it was pushed
+		s.discardedB += uint64(e.Size())
+		c.estimate--
+		c.estimateB -= int64(e.Size())
+		s.noteDrop(1)
+	}
+	s.mu.Unlock()
+	for over() && kept > 0 {
+		r := &d.raws[first]
+		bytes -= int(r.size)
+		memory -= int(r.size + r.replyLen + r.subjectLen)
+		first = r.next
+		kept--
+		dropped++
+	}
+	return first, kept, bytes, memory, dropped
+}
+
+// build copies n messages out of the read buffer into d.entries.
+func (d *receiver) build(s *Subscription, buf []byte, first int32, n, memory int) {
+	d.entries = d.entries[:0]
+	var slab []byte
+	for i := first; n > 0; n-- {
+		r := &d.raws[i]
+		k := int(r.size + r.replyLen + r.subjectLen)
+		var b []byte
+		switch {
+		case k >= ownAlloc:
+			b = make([]byte, k)
+		case k > len(slab):
+			slab = make([]byte, min(slabSize, memory))
+			fallthrough
+		default:
+			b, slab = slab[:k:k], slab[k:]
+		}
+		memory -= k
+		at := copy(b, buf[r.body:r.body+r.size])
+		if r.replyLen > 0 {
+			at += copy(b[at:], buf[r.reply:r.reply+r.replyLen])
+		}
+		if r.subjectLen > 0 {
+			copy(b[at:], buf[r.subject:r.subject+r.subjectLen])
+		}
+		d.entries = append(d.entries, queue.Make(b, int(r.size), int(r.header), int(r.replyLen), int(r.subjectLen)))
+		i = r.next
+	}
+}
+
+// push hands d.entries over.
+func (d *receiver) push(s *Subscription, n, bytes int, dropped uint64) {
+	c := &s.chain
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		d.orphaned += uint64(n) + dropped
+		return
+	}
+	if n > 0 {
+		s.q.Push(d.entries, bytes)
+		s.pushed += uint64(n)
+		c.estimate += int64(n)
+		c.estimateB += int64(bytes)
+		if msgs, b := s.pending(); int(msgs) > s.maxMsgs || int(b) > s.maxBytes {
+			s.maxMsgs, s.maxBytes = max(s.maxMsgs, int(msgs)), max(s.maxBytes, int(b))
+		}
+	}
+	if dropped > 0 {
+		s.dropped += dropped
+		s.noteDrop(dropped)
+	}
+	feed := false
+	switch s.kind {
+	case kindHandler:
+		for want := min(s.concurrency, s.q.Len()); s.slots < want; s.slots++ {
+			d.ready = append(d.ready, s)
+		}
+	case kindSync:
+		if s.waiting > 0 {
+			s.signal()
+		}
+	case kindChan:
+		if s.feedNow(); s.q.Len() > 0 && !s.busy {
+			s.busy, feed = true, true
+		}
+	}
+	s.mu.Unlock()
+	s.received.Add(uint64(n) + dropped)
+	clear(d.entries)
+	if feed {
+		go s.pump()
+	}
+}
+
+// noteDrop keeps the books of a slow consumer; mu held.
+func (s *Subscription) noteDrop(n uint64) {
+	s.report += n
+	if s.episode == 0 {
+		s.nc.emit(SlowConsumer{s, n, false})
+	}
+	s.episode += n
+}
+
+// usedUp ends a subscription that has had its last message.
+func (d *receiver) usedUp(s *Subscription) {
+	d.nc.reg.remove(s)
+	s.end(nil, false)
+}
+
+// endSlow ends a subscription that could not keep up.
+func (d *receiver) endSlow(s *Subscription) {
+	epoch, removed := d.nc.reg.remove(s)
+	if removed {
+		d.nc.out.Control(epoch, wire.AppendUnsub(nil, s.sid, 0))
+	}
+	s.mu.Lock()
+	err := &SlowConsumerError{s.subject, s.dropped + s.discarded}
+	s.report = 0
+	s.mu.Unlock()
+	s.end(err, false)
+}
+
+// Large implements link.Sink: the message keeps the buffer it was read into.
+func (d *receiver) Large(buf []byte, f *wire.Frame) {
+	d.Message(buf, 0, f)
+	if len(d.raws) == 1 && len(d.touched) == 1 && f.Size > 0 {
+		s := d.touched[0]
+		if s.fits(1, f.Size) && s.max.Load() == 0 {
+			d.large(s, buf, f)
+			return
+		}
+	}
+	d.Batch(buf)
+}
+
+func (d *receiver) large(s *Subscription, buf []byte, f *wire.Frame) {
+	r := &d.raws[0]
+	at := f.Body + f.Size // over CR LF, into the room behind
+	at += copy(buf[at:], buf[r.reply:r.reply+r.replyLen])
+	copy(buf[at:], buf[r.subject:r.subject+r.subjectLen])
+	d.entries = append(d.entries[:0], queue.Make(buf[f.Body:], f.Size, f.HeaderLen, f.ReplyLen, int(r.subjectLen)))
+	s.chain.n, s.chain.bytes, s.chain.memory = 0, 0, 0
+	d.touched[0] = nil
+	d.touched, d.raws = d.touched[:0], d.raws[:0]
+	d.push(s, 1, f.Size, 0)
+	d.finish()
+}

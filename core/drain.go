@@ -1,0 +1,241 @@
+package nats
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/perigee-go/nats/core/internal/wire"
+)
+
+// closeFlush is how long Close waits for what was published to arrive.
+const closeFlush = 2 * time.Second
+
+type hook struct{ f func(context.Context) error }
+
+// OnDrain has f called at the start of Drain, before subscriptions are drained:
+// the last registered first, each with Drain's context. Helpers on top register
+// their own shutdown here. remove takes it back.
+func (nc *Conn) OnDrain(f func(context.Context) error) (remove func()) {
+	h := &hook{f}
+	nc.mu.Lock()
+	defer nc.mu.Unlock()
+	nc.hooks = append(nc.hooks, h)
+	return func() {
+		nc.mu.Lock()
+		defer nc.mu.Unlock()
+		for i, other := range nc.hooks {
+			if other == h {
+				nc.hooks = append(nc.hooks[:i:i], nc.hooks[i+1:]...)
+				return
+			}
+		}
+	}
+}
+
+// Drain is the shutdown. It calls the OnDrain hooks, ends all subscriptions,
+// waits until what had arrived was handled and what was published has arrived,
+// and closes. It always ends Closed. A ctx without a deadline gets DrainTimeout;
+// if it ends first, or a hook fails, Drain closes at once and *LossError says
+// what was lost. A lost link is waited for. From a handler, call it in a
+// goroutine: it waits for the handler. A second call waits for the first.
+func (nc *Conn) Drain(ctx context.Context) error {
+	if nc == nil || nc.cfg == nil {
+		return errNilConn
+	}
+	if ctx == nil {
+		return errNilContext
+	}
+	ctx, cancel := withTimeout(ctx, nc.cfg.drainTimeout)
+	defer cancel()
+	nc.mu.Lock()
+	if nc.closed {
+		nc.mu.Unlock()
+		return ErrClosed
+	}
+	if nc.draining {
+		done := nc.drained
+		nc.mu.Unlock()
+		select {
+		case <-done:
+			return nil
+		case <-ctx.Done():
+			return opError("drain", nc.lastServer(), context.Cause(ctx))
+		}
+	}
+	nc.drained = make(chan struct{})
+	hooks := nc.hooks
+	nc.mu.Unlock()
+	defer close(nc.drained)
+
+	var errs []error
+	for i := len(hooks) - 1; i >= 0; i-- {
+		errs = append(errs, hooks[i].f(ctx))
+	}
+	nc.mu.Lock()
+	nc.draining = true
+	nc.broadcast()
+	nc.mu.Unlock()
+	nc.emit(Draining{})
+
+	err := nc.drain(ctx)
+	nc.mu.Lock()
+	nc.drainedWell = err == nil
+	nc.mu.Unlock()
+	return nc.close(errors.Join(append(errs, err)...))
+}
+
+// drain sees everything through that is under way.
+func (nc *Conn) drain(ctx context.Context) error {
+	subs := nc.reg.activeSubs()
+	for _, s := range subs {
+		if s.kind != kindMux {
+			s.beginDrain()
+		}
+	}
+	// One PONG says of all of them that nothing more comes.
+	if err := nc.Flush(ctx); err != nil && !errors.Is(err, ErrDisconnected) {
+		return err
+	}
+	for _, s := range subs {
+		if s.kind != kindMux {
+			s.arrivedAll()
+		}
+	}
+	for _, s := range nc.reg.all() {
+		if s.kind == kindMux {
+			continue
+		}
+		select {
+		case <-s.doneCh:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	// What handlers published at the end is to arrive too.
+	for {
+		err := nc.Flush(ctx)
+		if !errors.Is(err, ErrDisconnected) {
+			return err
+		}
+	}
+}
+
+// Close sends what was published, for at most 2 s, and ends everything: open
+// requests fail, messages that wait are dropped. *LossError says what was lost;
+// nil means nothing was. Handlers that run are not waited for. A second call
+// returns nil.
+func (nc *Conn) Close() error {
+	if nc == nil || nc.cfg == nil {
+		return errNilConn
+	}
+	if nc.isClosed() {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), closeFlush)
+	defer cancel()
+	if nc.liveLink() != nil {
+		for errors.Is(nc.Flush(ctx), ErrDisconnected) && nc.liveLink() != nil {
+		}
+	}
+	return nc.close(nil)
+}
+
+// close ends the supervisor, which closes the rest, and says what was lost.
+func (nc *Conn) close(cause error) error {
+	before := nc.Stats()
+	nc.mu.Lock()
+	first := !nc.closed
+	nc.mu.Unlock()
+	if !first {
+		return nil
+	}
+	nc.stop()
+	<-nc.supervised
+	after := nc.Stats()
+	loss := &LossError{
+		Undelivered: int(after.InDropped - before.InDropped),
+		Unsent:      int(after.OutDropped - before.OutDropped),
+		Unknown:     int(after.OutUnknown - before.OutUnknown),
+		Err:         cause,
+	}
+	if cause == nil && loss.Undelivered+loss.Unsent+loss.Unknown == 0 {
+		return nil
+	}
+	return loss
+}
+
+// Drain ends the subscription without losing what has arrived: the server is
+// told, and Drain returns when everything that was on its way has been handled,
+// or taken with Next. A ctx without a deadline gets DrainTimeout; if it ends
+// first its error is returned and the draining goes on.
+func (s *Subscription) Drain(ctx context.Context) error {
+	if s == nil || s.nc == nil {
+		return ErrSubscriptionClosed
+	}
+	if ctx == nil {
+		return errNilContext
+	}
+	nc := s.nc
+	if nc.isClosed() {
+		return ErrClosed
+	}
+	ctx, cancel := withTimeout(ctx, nc.cfg.drainTimeout)
+	defer cancel()
+	fail := func(err error) error { return opError("drain subscription to", s.subject, err) }
+
+	if s.beginDrain() {
+		// It goes on without the caller if need be.
+		ended := make(chan error, 1)
+		go func() {
+			bound, cancel := context.WithTimeoutCause(nc.ctx, nc.cfg.drainTimeout, timeoutAfter(nc.cfg.drainTimeout))
+			defer cancel()
+			var err error
+			if nc.reg.linked() {
+				err = nc.Flush(bound)
+			}
+			s.arrivedAll()
+			ended <- err
+		}()
+		select {
+		case err := <-ended:
+			if err != nil && !errors.Is(err, ErrDisconnected) {
+				return fail(err)
+			}
+		case <-ctx.Done():
+			return fail(context.Cause(ctx))
+		}
+	}
+	select {
+	case <-s.doneCh:
+		return nil
+	case <-ctx.Done():
+		return fail(context.Cause(ctx))
+	}
+}
+
+// beginDrain tells the server that the subscription ends. It reports whether
+// this call did. A link that is lost from here on does not subscribe it again:
+// then everything has arrived.
+func (s *Subscription) beginDrain() bool {
+	s.mu.Lock()
+	if s.closed || s.draining {
+		s.mu.Unlock()
+		return false
+	}
+	s.draining = true
+	s.mu.Unlock()
+	s.noResubscribe.Store(true)
+	s.nc.reg.mu.Lock()
+	epoch := s.nc.reg.epoch
+	s.nc.reg.mu.Unlock()
+	s.nc.out.Control(epoch, wire.AppendUnsub(nil, s.sid, 0))
+	s.nc.emit(Draining{s})
+	return true
+}
+
+// arrivedAll notes that nothing more can arrive.
+func (s *Subscription) arrivedAll() {
+	s.nc.reg.remove(s)
+	s.end(nil, false)
+}

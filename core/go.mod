@@ -1,0 +1,3 @@
+module github.com/perigee-go/nats/core
+
+go 1.26.0

@@ -1,0 +1,217 @@
+package link
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/perigee-go/nats/core/internal/transport"
+	"github.com/perigee-go/nats/core/internal/wire"
+)
+
+const minRead = 8 << 10
+
+// Refusals of a handshake.
+var (
+	ErrNoTLS     = errors.New("TLS is required, but the server does not offer it")
+	ErrTLS       = errors.New("TLS handshake failed")
+	ErrInjected  = errors.New("bytes arrived between INFO and the TLS handshake")
+	ErrNoInfo    = errors.New("the server sent no INFO")
+	ErrTooLong   = errors.New("the CONNECT line is longer than the server accepts")
+	ErrHandshake = errors.New("the server ended the handshake")
+)
+
+// ServerError is an -ERR that came before the link was up.
+type ServerError struct{ Text string }
+
+func (e *ServerError) Error() string { return "server: " + e.Text }
+
+// maxControlLine is what a server accepts by default, CONNECT included.
+const maxControlLine = 4096
+
+// Open makes a link of a fresh connection: INFO, TLS, CONNECT, PING, PONG. ctx
+// bounds all of it. The connection is closed if it fails.
+func Open(ctx context.Context, conn net.Conn, cfg Config) (*Link, error) {
+	l := &Link{
+		cfg: cfg, conn: conn, base: time.Now(), plain: cfg.TLS != TLSDone,
+		buf: make([]byte, minRead), ended: make(chan struct{}),
+		secure: cfg.TLS == TLSDone && isTLS(conn),
+	}
+	l.parser.MaxPayload = cfg.MaxPayload
+	release := transport.Bound(ctx, conn)
+	err := l.handshake(ctx)
+	if cerr := release(); cerr != nil {
+		// Whatever failed, failed because time was up.
+		if err != nil {
+			err = fmt.Errorf("%w (%w)", cerr, err)
+		} else {
+			err = cerr
+		}
+	}
+	if err != nil {
+		_ = l.conn.Close()
+		return nil, err
+	}
+	return l, nil
+}
+
+func isTLS(conn net.Conn) bool {
+	_, ok := conn.(interface{ ConnectionState() tls.ConnectionState })
+	return ok
+}
+
+func (l *Link) handshake(ctx context.Context) error {
+	if l.cfg.TLS == TLSFirst {
+		if err := l.startTLS(ctx); err != nil {
+			return fmt.Errorf("%w; does the server expect TLS before INFO?", err)
+		}
+	}
+	var f wire.Frame
+	if err := l.next(&f); err != nil {
+		return fmt.Errorf("%w: %w", ErrNoInfo, err)
+	}
+	if f.Kind == wire.KindErr {
+		return l.serverError(&f)
+	}
+	if f.Kind != wire.KindInfo {
+		return &wire.Error{Problem: "the first operation is not INFO"}
+	}
+	info, err := wire.ParseInfo(l.text(&f))
+	if err != nil {
+		return err
+	}
+	l.info = info
+	if err := l.upgrade(ctx); err != nil {
+		return err
+	}
+	if err := l.sendConnect(); err != nil {
+		return err
+	}
+	return l.awaitPong()
+}
+
+// upgrade lays TLS over the connection if that is to be.
+func (l *Link) upgrade(ctx context.Context) error {
+	switch {
+	case l.cfg.TLS == TLSFirst || l.cfg.TLS == TLSDone:
+		return nil
+	case l.cfg.TLS == TLSRequired && !l.info.TLSRequired && !l.info.TLSAvailable:
+		return ErrNoTLS
+	case l.cfg.TLS != TLSRequired && !l.info.TLSRequired:
+		return nil
+	}
+	if l.r != l.w {
+		// Somebody on the path may have put words into the server's mouth.
+		return ErrInjected
+	}
+	if err := l.startTLS(ctx); err != nil {
+		return err
+	}
+	// What was read in clear names no servers: anybody could have.
+	info := *l.info
+	info.ConnectURLs, info.WSConnectURLs = nil, nil
+	info.Host, info.Port = "", 0
+	l.info = &info
+	return nil
+}
+
+func (l *Link) startTLS(ctx context.Context) error {
+	cfg, err := l.cfg.TLSConfig()
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrTLS, err)
+	}
+	c, err := transport.Handshake(ctx, l.conn, cfg)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrTLS, err)
+	}
+	l.conn, l.secure, l.plain = c, true, false
+	return nil
+}
+
+func (l *Link) sendConnect() error {
+	doc, err := l.cfg.Connect(l.info, l.secure)
+	if err != nil {
+		return err
+	}
+	line := wire.AppendConnect(nil, doc)
+	if len(line) > maxControlLine {
+		return fmt.Errorf("%w: %d bytes of %d", ErrTooLong, len(line), maxControlLine)
+	}
+	_, err = l.conn.Write(append(line, wire.PingLine...))
+	return err
+}
+
+// awaitPong takes any legal operation until the PONG that says that CONNECT was
+// accepted. What comes behind it in the same read stays for the reader.
+func (l *Link) awaitPong() error {
+	var f wire.Frame
+	for {
+		if err := l.next(&f); err != nil {
+			return fmt.Errorf("%w: %w", ErrHandshake, err)
+		}
+		switch f.Kind {
+		case wire.KindPong:
+			return nil
+		case wire.KindErr:
+			return l.serverError(&f)
+		case wire.KindInfo:
+			info, err := wire.ParseInfo(l.text(&f))
+			if err != nil {
+				return err
+			}
+			l.info = l.info.Merge(info)
+		case wire.KindPing:
+			if _, err := l.conn.Write([]byte(wire.PongLine)); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+func (l *Link) serverError(f *wire.Frame) error { return &ServerError{string(l.text(f))} }
+
+// text is what INFO or -ERR says; l.next moved past the frame.
+func (l *Link) text(f *wire.Frame) []byte {
+	start := l.r - f.Len + f.Body
+	return l.buf[start : start+f.Size]
+}
+
+// next reads one frame and moves past it.
+func (l *Link) next(f *wire.Frame) error {
+	for {
+		if l.r < l.w {
+			ok, err := l.parser.Parse(l.buf[l.r:l.w], f)
+			if err != nil {
+				return err
+			}
+			if ok {
+				l.r += f.Len
+				return nil
+			}
+		}
+		l.makeSpace(f.Len)
+		n, err := l.conn.Read(l.buf[l.w:])
+		l.w += n
+		if n == 0 && err != nil {
+			return err
+		}
+	}
+}
+
+// makeSpace moves what is unparsed to the front and lets the buffer grow if
+// that leaves no room to read into.
+func (l *Link) makeSpace(need int) {
+	if l.r > 0 {
+		l.w = copy(l.buf, l.buf[l.r:l.w])
+		l.r = 0
+	}
+	if l.w == len(l.buf) || need > len(l.buf) {
+		n := max(2*len(l.buf), min(need, maxAhead))
+		b := make([]byte, n)
+		copy(b, l.buf[:l.w])
+		l.buf = b
+	}
+}

@@ -1,0 +1,169 @@
+// Package link is one life of one socket: handshake, reading, writing,
+// keep-alive, and one error at its end. It does not reconnect and knows nothing
+// of subscriptions: what arrives goes to a Sink, what leaves comes from an
+// outbox.
+package link
+
+import (
+	"crypto/tls"
+	"errors"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/perigee-go/nats/core/internal/keepalive"
+	"github.com/perigee-go/nats/core/internal/outbox"
+	"github.com/perigee-go/nats/core/internal/wire"
+)
+
+// Ends of a link that are nobody's error value yet.
+var (
+	ErrStale        = errors.New("no PONG in time: the link is dead")
+	ErrWriteTimeout = errors.New("the peer took no bytes for the write timeout")
+)
+
+// Sink takes what arrives. All calls are made by the link's reader, one at a
+// time; a sink that blocks stops the link.
+type Sink interface {
+	// Message is told of each message: frame f starts at buf[pos]. The bytes
+	// stay as they are until Batch returns.
+	Message(buf []byte, pos int, f *wire.Frame)
+	// Batch follows the last Message of buf.
+	Batch(buf []byte)
+	// Large is a message with a buffer of its own, which the sink may keep.
+	// buf has room behind the frame for a copy of subject and reply.
+	Large(buf []byte, f *wire.Frame)
+	// Info is each INFO after the handshake.
+	Info(info *wire.Info)
+	// ServerError is each -ERR. A non-nil error becomes the reason of the
+	// link's end if that comes next.
+	ServerError(text string) error
+}
+
+// Config of a link. It is complete before Open and not changed after.
+type Config struct {
+	Outbox       *outbox.Outbox
+	Sink         Sink
+	KeepAlive    keepalive.Config
+	WriteTimeout time.Duration
+	MaxPayload   int // of a received message
+
+	TLS TLSMode
+	// TLSConfig is asked when TLS is used.
+	TLSConfig func() (*tls.Config, error)
+	// Connect renders the CONNECT document for the server that sent info.
+	Connect func(info *wire.Info, secure bool) ([]byte, error)
+}
+
+// TLSMode says when TLS is laid over the connection.
+type TLSMode uint8
+
+const (
+	TLSAuto     TLSMode = iota // if the server requires it
+	TLSRequired                // always; an error if the server has none
+	TLSFirst                   // before INFO
+	TLSDone                    // never: the dialer did it, or it is in-process
+)
+
+// Link is made by Open, runs after Start and ends once.
+type Link struct {
+	cfg    Config
+	conn   net.Conn
+	secure bool // TLS, ours or the dialer's
+	plain  bool // nothing of ours between frames and the kernel
+	base   time.Time
+	epoch  uint64
+
+	// The reader's.
+	parser wire.Parser
+	buf    []byte
+	r, w   int // buf[r:w] is read and not parsed
+	info   *wire.Info
+	reason error // what the server said last, if it closes after that
+
+	lastIn   atomic.Int64 // when bytes came last, on the link's clock
+	writing  atomic.Int64 // when the write under way began; 0: none is
+	watching atomic.Bool  // the write watchdog's timer runs
+	watchdog *time.Timer
+
+	endOnce sync.Once
+	ended   chan struct{} // closed when the link must end
+	err     error         // why; written before ended is closed
+	done    sync.WaitGroup
+}
+
+// Info is the state of the server's INFO after the handshake. If TLS was laid
+// over the connection it holds no topology: that was read unprotected.
+func (l *Link) Info() *wire.Info { return l.info }
+
+// Secure reports whether the link is protected by TLS.
+func (l *Link) Secure() bool { return l.secure }
+
+// Resumable reports whether a frame that was handed over in part can be sent
+// again on another link: the server cannot have acted on it.
+func (l *Link) Resumable() bool { return l.plain }
+
+// Conn is the connection, for its addresses and TLS state only.
+func (l *Link) Conn() net.Conn { return l.conn }
+
+// Start begins reading and writing in the outbox's epoch.
+func (l *Link) Start(epoch uint64) {
+	l.epoch = epoch
+	l.watchdog = time.AfterFunc(time.Hour, l.bark)
+	l.watchdog.Stop()
+	l.lastIn.Store(int64(l.now()))
+	l.done.Go(func() { l.end(l.readLoop()) })
+	l.done.Go(func() {
+		if err := l.writeLoop(); err != nil {
+			l.writerFailed(err)
+		}
+	})
+}
+
+// Ended is closed when the link is at its end.
+func (l *Link) Ended() <-chan struct{} { return l.ended }
+
+// Wait returns when reader and writer are gone, with the reason.
+func (l *Link) Wait() error {
+	<-l.ended
+	l.done.Wait()
+	if l.watchdog != nil {
+		l.watchdog.Stop()
+	}
+	return l.err
+}
+
+// End ends the link for the given reason, if it has not ended yet. It does not
+// wait.
+func (l *Link) End(reason error) { l.end(reason) }
+
+func (l *Link) end(reason error) {
+	l.endOnce.Do(func() {
+		l.err = reason
+		close(l.ended)
+		_ = l.conn.Close()
+	})
+}
+
+// lingerForReason is how long a reader may go on after the writer failed: the
+// server's -ERR, which tells why, may still lie in the socket.
+const lingerForReason = 100 * time.Millisecond
+
+func (l *Link) writerFailed(err error) {
+	if errors.Is(err, ErrStale) || errors.Is(err, ErrWriteTimeout) {
+		l.end(err)
+		return
+	}
+	_ = l.conn.SetReadDeadline(time.Now().Add(lingerForReason))
+	t := time.NewTimer(lingerForReason)
+	defer t.Stop()
+	select {
+	case <-l.ended:
+	case <-t.C:
+		l.end(err)
+	}
+}
+
+// now is the time on the link's clock.
+func (l *Link) now() time.Duration { return time.Since(l.base) }

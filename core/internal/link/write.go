@@ -1,0 +1,125 @@
+package link
+
+import (
+	"runtime"
+	"time"
+
+	"github.com/perigee-go/nats/core/internal/keepalive"
+	"github.com/perigee-go/nats/core/internal/outbox"
+)
+
+// maxWrite bounds one socket write, so that a slow peer which takes bytes is
+// told from one that takes none.
+const maxWrite = 256 << 10
+
+// writeLoop writes what the outbox has and asks for PINGs when they are due. It
+// returns nil when somebody else ended the link.
+func (l *Link) writeLoop() error {
+	out := l.cfg.Outbox
+	tick := time.NewTimer(time.Hour)
+	defer tick.Stop()
+	next, dead := l.keepAlive(tick)
+	for !dead {
+		b := out.Take(l.now())
+		if b == nil {
+			select {
+			case <-out.Wake():
+				// Whoever woke us is likely to have more: let it.
+				runtime.Gosched()
+			case <-tick.C:
+				next, dead = l.keepAlive(tick)
+				l.cfg.Outbox.Shrink()
+			case <-l.ended:
+				return nil
+			}
+			continue
+		}
+		if n, err := l.write(b); err != nil {
+			out.Failed(n)
+			return err
+		}
+		now := l.now()
+		if out.Wrote(now) && next > now+keepalive.ConfirmAfter {
+			next = now + keepalive.ConfirmAfter
+			tick.Reset(keepalive.ConfirmAfter)
+		}
+		select {
+		case <-tick.C:
+			next, dead = l.keepAlive(tick)
+		case <-l.ended:
+			return nil
+		default:
+		}
+	}
+	return ErrStale
+}
+
+// keepAlive asks for the decision, acts on it and sets the timer for the next.
+func (l *Link) keepAlive(tick *time.Timer) (next time.Duration, dead bool) {
+	live := l.cfg.Outbox.Liveness()
+	now := l.now()
+	d := keepalive.Decide(l.cfg.KeepAlive, input(live, now, time.Duration(l.lastIn.Load())))
+	if d.Dead {
+		return 0, true
+	}
+	if d.Ping {
+		l.cfg.Outbox.KeepAlive(l.epoch)
+	}
+	if d.Next == 0 {
+		d.Next = now + time.Hour
+	}
+	tick.Reset(max(d.Next-now, time.Millisecond))
+	return d.Next, false
+}
+
+func input(live outbox.Liveness, now, lastIn time.Duration) keepalive.Input {
+	return keepalive.Input{
+		Now: now, LastInbound: lastIn,
+		Outstanding: live.Outstanding, OldestPing: live.OldestPing,
+		Unasked: live.Unasked, UnaskedAt: live.UnaskedAt,
+	}
+}
+
+// write hands b to the kernel, watched by the watchdog, and returns how much
+// left.
+func (l *Link) write(b []byte) (int, error) {
+	done := 0
+	for done < len(b) {
+		piece := b[done:min(done+maxWrite, len(b))]
+		l.writing.Store(max(int64(l.now()), 1))
+		if !l.watching.Swap(true) {
+			l.watchdog.Reset(l.cfg.WriteTimeout)
+		}
+		n, err := l.conn.Write(piece)
+		l.writing.Store(0)
+		done += n
+		if err != nil {
+			select {
+			case <-l.ended:
+				err = l.err // a watchdog, a reader or the user closed the connection
+			default:
+			}
+			return done, err
+		}
+	}
+	return done, nil
+}
+
+// bark is the watchdog. A deadline on every write would cost more than the write
+// of a small message; one timer a while, which looks at when the write under
+// way began, costs nothing.
+func (l *Link) bark() {
+	l.watching.Store(false)
+	began := time.Duration(l.writing.Load())
+	if began == 0 {
+		return // the next write sets it again
+	}
+	waited := l.now() - began
+	if waited >= l.cfg.WriteTimeout {
+		l.end(ErrWriteTimeout)
+		return
+	}
+	if !l.watching.Swap(true) {
+		l.watchdog.Reset(l.cfg.WriteTimeout - waited)
+	}
+}

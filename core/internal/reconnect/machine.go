@@ -1,0 +1,191 @@
+package reconnect
+
+import (
+	"math"
+	"time"
+)
+
+// Config is the policy.
+type Config struct {
+	OnePass     bool          // the first connect gives up after one round
+	NoReconnect bool          // the first loss ends it
+	MaxRounds   int           // failed rounds in a row before giving up; < 0: never
+	MinDelay    time.Duration // between rounds
+	MaxDelay    time.Duration
+	AbortOnAuth int // equal refusals in a row by one server; 0: never
+}
+
+const (
+	firstDelay = 100 * time.Millisecond // upper bound after the first failed round; doubles
+	// stableAfter is how long a link must have lived for its loss to be
+	// answered by an attempt at once. Otherwise a server that accepts and
+	// drops would be called without pause.
+	stableAfter   = time.Second
+	authDelay     = time.Second // after the first refusal; doubles
+	maxAuthDelay  = time.Minute
+	maxDelayShift = 20
+)
+
+// Kind says what the supervisor is to do.
+type Kind uint8
+
+const (
+	Dial   Kind = iota // try Action.Server
+	Wait               // until Action.Until, unless something happens
+	GiveUp             // close; the errors are with the servers
+)
+
+// Action is the machine's answer.
+type Action struct {
+	Kind   Kind
+	Server *Server
+	Until  time.Duration
+	Round  int  // Wait: failed rounds in a row
+	Auth   bool // GiveUp: because of refused credentials
+}
+
+// Machine is the state of one connection's search for a server.
+type Machine struct {
+	cfg  Config
+	pool *Pool
+
+	everUp bool
+	upAt   time.Duration
+	round  int       // failed rounds in a row
+	todo   []*Server // still to be tried in this round
+	until  time.Duration
+	tried  bool // something was tried in this round
+	ended  bool
+	auth   bool
+}
+
+// NewMachine begins a search at once.
+func NewMachine(cfg Config, pool *Pool) *Machine {
+	m := &Machine{cfg: cfg, pool: pool}
+	m.begin()
+	return m
+}
+
+// Pool returns the servers.
+func (m *Machine) Pool() *Pool { return m.pool }
+
+func (m *Machine) begin() {
+	m.todo = append(m.todo[:0], m.pool.servers...)
+	m.tried = false
+}
+
+// Next says what to do now. random is uniform in [0, 1) and used once a round.
+func (m *Machine) Next(now time.Duration, random float64) Action {
+	if m.ended {
+		return Action{Kind: GiveUp, Auth: m.auth}
+	}
+	if now < m.until {
+		return Action{Kind: Wait, Until: m.until, Round: m.round}
+	}
+	for len(m.todo) > 0 {
+		s := m.todo[0]
+		m.todo = m.todo[1:]
+		if s.notBefore <= now || !m.everUp && m.cfg.OnePass {
+			m.tried = true
+			return Action{Kind: Dial, Server: s}
+		}
+	}
+	return m.roundOver(now, random)
+}
+
+// roundOver is reached when every server was tried, or has to be left alone.
+func (m *Machine) roundOver(now time.Duration, random float64) Action {
+	if m.tried {
+		m.round++
+	}
+	if !m.everUp && m.cfg.OnePass || m.cfg.MaxRounds >= 0 && m.round >= m.cfg.MaxRounds || len(m.pool.servers) == 0 {
+		m.ended = true
+		return Action{Kind: GiveUp}
+	}
+	m.until = now + m.delay(random)
+	if earliest := m.earliest(); earliest > m.until {
+		m.until = earliest
+	}
+	m.begin()
+	return Action{Kind: Wait, Until: m.until, Round: m.round}
+}
+
+// delay is full jitter up to a bound that doubles with each round.
+func (m *Machine) delay(random float64) time.Duration {
+	bound := m.cfg.MaxDelay
+	if shift := max(m.round-1, 0); shift < maxDelayShift {
+		bound = min(bound, firstDelay<<shift)
+	}
+	bound = max(bound, m.cfg.MinDelay)
+	return m.cfg.MinDelay + time.Duration(random*float64(bound-m.cfg.MinDelay))
+}
+
+// earliest is when the first server may be asked again.
+func (m *Machine) earliest() time.Duration {
+	at := time.Duration(math.MaxInt64)
+	for _, s := range m.pool.servers {
+		at = min(at, s.notBefore)
+	}
+	return at
+}
+
+// Delay replaces the wait that Next just answered with: a user's own choice.
+func (m *Machine) Delay(until time.Duration) { m.until = until }
+
+// Now ends a wait: the next attempt is made at once.
+func (m *Machine) Now() {
+	m.until = 0
+	for _, s := range m.pool.servers {
+		s.notBefore = 0
+	}
+	m.begin()
+}
+
+// Failed reports that the attempt on s failed. refused is what the server said
+// when it did not accept the credentials, else empty.
+func (m *Machine) Failed(now time.Duration, s *Server, err error, refused string) {
+	s.Attempts++
+	s.LastErr = err
+	if refused == "" {
+		s.refusals, s.sameRefusal = 0, 0
+		return
+	}
+	if refused == s.refusal {
+		s.sameRefusal++
+	} else {
+		s.refusal, s.sameRefusal = refused, 1
+	}
+	if m.cfg.AbortOnAuth > 0 && s.sameRefusal >= m.cfg.AbortOnAuth {
+		m.ended, m.auth = true, true
+	}
+	d := maxAuthDelay
+	if s.refusals < 6 {
+		d = min(d, authDelay<<s.refusals)
+	}
+	s.refusals++
+	s.notBefore = now + d
+}
+
+// Up reports that a link to s is up.
+func (m *Machine) Up(now time.Duration, s *Server) {
+	m.everUp, m.upAt = true, now
+	s.Attempts, s.LastErr = 0, nil
+	s.refusals, s.refusal, s.sameRefusal, s.notBefore = 0, "", 0, 0
+	m.pool.use(s)
+}
+
+// Lost reports that the link is gone. asked means that the user wanted another.
+func (m *Machine) Lost(now time.Duration, random float64, asked bool) {
+	if m.cfg.NoReconnect || m.cfg.MaxRounds == 0 {
+		m.ended = true
+		return
+	}
+	m.begin()
+	m.until = 0
+	if asked || now-m.upAt >= stableAfter {
+		m.round = 0
+		return
+	}
+	m.round++
+	m.until = now + m.delay(random)
+}

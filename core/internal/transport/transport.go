@@ -1,0 +1,46 @@
+// Package transport makes the byte stream that a link lives on.
+//
+// It knows TCP and TLS, and nothing of the NATS protocol.
+package transport
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"time"
+)
+
+// Dialer opens the byte stream; *net.Dialer is one.
+type Dialer interface {
+	DialContext(ctx context.Context, network, address string) (net.Conn, error)
+}
+
+// Dial connects to address. A nil dialer is a plain TCP one.
+func Dial(ctx context.Context, d Dialer, address string) (net.Conn, error) {
+	if d == nil {
+		d = new(net.Dialer)
+	}
+	return d.DialContext(ctx, "tcp", address)
+}
+
+// Bound makes I/O on conn end when ctx does. The returned function lifts that
+// and must be called; it reports ctx's cause if ctx ended in the meantime.
+func Bound(ctx context.Context, conn net.Conn) (release func() error) {
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
+	return func() error {
+		if !stop() {
+			return context.Cause(ctx)
+		}
+		_ = conn.SetDeadline(time.Time{})
+		return nil
+	}
+}
+
+// Handshake lays TLS over conn, as a client. The caller bounds it.
+func Handshake(ctx context.Context, conn net.Conn, cfg *tls.Config) (*tls.Conn, error) {
+	c := tls.Client(conn, cfg)
+	if err := c.HandshakeContext(ctx); err != nil {
+		return nil, err
+	}
+	return c, nil
+}

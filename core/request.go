@@ -1,0 +1,179 @@
+package nats
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/perigee-go/nats/core/internal/outbox"
+	"github.com/perigee-go/nats/core/internal/subject"
+)
+
+// Request sends data to subject and returns the first reply. A ctx without a
+// deadline gets RequestTimeout. While no link is up it waits for one.
+//
+// It fails at once with *NoRespondersError when nobody listens, with
+// *PermissionError when the server refuses it, and when the link is lost: with
+// ErrDisconnected if the request had not left (SafeToRetry is true), with
+// ErrOutcomeUnknown beside it if it had. Other errors are ctx's, ErrClosed,
+// ErrDraining, and Publish's.
+func (nc *Conn) Request(ctx context.Context, subject string, data []byte) (Msg, error) {
+	return nc.RequestMsg(ctx, Msg{Subject: subject, Data: data})
+}
+
+// RequestMsg is Request with m's header and data. With m.Reply set, that is used
+// as an inbox of the request's own instead of the shared one. m is not changed.
+func (nc *Conn) RequestMsg(ctx context.Context, m Msg) (reply Msg, err error) {
+	if nc == nil || nc.cfg == nil {
+		return Msg{}, errNilConn
+	}
+	if ctx == nil {
+		return Msg{}, errNilContext
+	}
+	if t := nc.cfg.tracer; t != nil {
+		op := &Operation{
+			Kind: OpRequest, Conn: nc, Subject: m.Subject, Header: &m.Header, Size: m.Size(), Count: 1,
+		}
+		ctx = t.Start(ctx, op)
+		defer func() { t.End(ctx, op, err) }()
+	}
+	header, err := nc.checkMsg(&m)
+	if err != nil {
+		return Msg{}, err
+	}
+	if p := subject.CheckPublish(m.Subject); p != "" {
+		return Msg{}, &SubjectError{Subject: m.Subject, Problem: p}
+	}
+	if err := ctx.Err(); err != nil {
+		return Msg{}, unsent{opError("request", m.Subject, err)}
+	}
+	p, forget, err := nc.beginRequest(&m)
+	if err != nil {
+		return Msg{}, err
+	}
+	reply, err = nc.request(ctx, p, header, m.Data)
+	forget()
+	if err != nil {
+		return Msg{}, nc.requestError(m.Subject, err)
+	}
+	reply.origin = &nc.reqOrigin
+	return reply, nil
+}
+
+// beginRequest opens a request on the shared inbox or one of its own.
+func (nc *Conn) beginRequest(m *Msg) (p *pending, forget func(), err error) {
+	if m.Reply == "" {
+		if err := nc.muxRequests(); err != nil {
+			return nil, nil, err
+		}
+		p = nc.reqs.begin(m.Subject)
+		return p, func() { nc.reqs.release(p) }, nil
+	}
+	p = nc.reqs.beginOwn(m.Subject, m.Reply)
+	s := &Subscription{kind: kindReader, subject: m.Reply, concurrency: 1}
+	s.max.Store(1)
+	s.handler = func(m Msg) { nc.reqs.answerOwn(p, m.Clone()) }
+	if err := nc.register(s, false); err != nil {
+		nc.reqs.abandon(p, err)
+		nc.reqs.release(p)
+		return nil, nil, err
+	}
+	return p, func() { nc.reqs.release(p); _ = s.Unsubscribe() }, nil
+}
+
+// muxRequests subscribes to replies, once.
+func (nc *Conn) muxRequests() error {
+	r := &nc.reqs
+	if r.muxed.Load() {
+		nc.mu.Lock()
+		defer nc.mu.Unlock()
+		return nc.usable(false)
+	}
+	r.muxing.Lock()
+	defer r.muxing.Unlock()
+	if r.muxed.Load() {
+		return nil
+	}
+	s := &Subscription{kind: kindMux, subject: r.prefix + "*", concurrency: 1}
+	if err := nc.register(s, false); err != nil {
+		return err
+	}
+	r.muxed.Store(true)
+	return nil
+}
+
+// request sends an open request, when there is a link, and waits for its
+// outcome.
+func (nc *Conn) request(ctx context.Context, p *pending, header string, data []byte) (Msg, error) {
+	var timeout <-chan time.Time
+	if _, ok := ctx.Deadline(); !ok {
+		if p.timer == nil {
+			p.timer = time.NewTimer(nc.cfg.requestTimeout)
+		} else {
+			p.timer.Reset(nc.cfg.requestTimeout)
+		}
+		defer p.timer.Stop()
+		timeout = p.timer.C
+	}
+	for {
+		retry, err := nc.reqs.send(nc.out, p, header, data)
+		if retry == nil && err == nil {
+			break
+		}
+		if errors.Is(err, outbox.ErrDown) {
+			retry, err = nc.linkOrChange()
+			if retry == nil && err == nil {
+				continue
+			}
+		}
+		if err != nil {
+			return nc.giveUpRequest(p, err)
+		}
+		select {
+		case <-retry:
+		case <-ctx.Done():
+			return nc.giveUpRequest(p, unsent{context.Cause(ctx)})
+		case <-timeout:
+			return nc.giveUpRequest(p, unsent{timeoutAfter(nc.cfg.requestTimeout)})
+		}
+	}
+	select {
+	case o := <-p.done:
+		return o.msg, o.err
+	case <-ctx.Done():
+		return nc.giveUpRequest(p, context.Cause(ctx))
+	case <-timeout:
+		return nc.giveUpRequest(p, timeoutAfter(nc.cfg.requestTimeout))
+	}
+}
+
+// linkOrChange returns nil when a link is up, else a channel that is closed at
+// the next change of status.
+func (nc *Conn) linkOrChange() (<-chan struct{}, error) {
+	nc.mu.Lock()
+	defer nc.mu.Unlock()
+	switch {
+	case nc.closed:
+		return nil, ErrClosed
+	case nc.link != nil:
+		return nil, nil
+	}
+	return nc.changed, nil
+}
+
+// giveUpRequest ends the request for cause, unless its outcome was faster.
+func (nc *Conn) giveUpRequest(p *pending, cause error) (Msg, error) {
+	if nc.reqs.abandon(p, cause) {
+		return Msg{}, cause
+	}
+	o := <-p.done
+	return o.msg, o.err
+}
+
+func (nc *Conn) requestError(subj string, err error) error {
+	var nr *NoRespondersError
+	if errors.As(err, &nr) {
+		return err // says everything
+	}
+	return opError("request", subj, err)
+}

@@ -1,0 +1,360 @@
+package nats
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"time"
+
+	"github.com/perigee-go/nats/core/internal/link"
+	"github.com/perigee-go/nats/core/internal/outbox"
+	"github.com/perigee-go/nats/core/internal/reconnect"
+	"github.com/perigee-go/nats/core/internal/transport"
+	"github.com/perigee-go/nats/core/internal/wire"
+)
+
+// errReconnect ends a link because the user asked for another.
+var errReconnect = errors.New("nats: reconnect asked for")
+
+// supervise is the one goroutine that makes links. The machine decides; this
+// does it. The old link has ended, with its goroutines, before there is a new
+// one.
+func (nc *Conn) supervise() {
+	defer close(nc.supervised)
+	for nc.ctx.Err() == nil {
+		nc.mu.Lock()
+		act := nc.machine.Next(monotonic(), rand.Float64())
+		nc.mu.Unlock()
+		switch act.Kind {
+		case reconnect.Dial:
+			nc.try(act.Server)
+		case reconnect.Wait:
+			nc.sleep(act)
+		case reconnect.GiveUp:
+			nc.shut(nc.giveUpError())
+			return
+		}
+	}
+	nc.shut(nil)
+}
+
+// giveUpError is why the Conn closes by itself.
+func (nc *Conn) giveUpError() error {
+	nc.mu.Lock()
+	defer nc.mu.Unlock()
+	ce := &ConnectError{}
+	for _, s := range nc.machine.Pool().Servers() {
+		if s.Attempts > 0 {
+			ce.Attempts = append(ce.Attempts, publicServer(s, false))
+		}
+	}
+	if len(ce.Attempts) == 0 && nc.lostBy != nil {
+		return nc.lostBy // NoReconnect: what ended the link
+	}
+	return ce
+}
+
+// sleep waits out a back-off.
+func (nc *Conn) sleep(act reconnect.Action) {
+	until := act.Until
+	if f := nc.cfg.customDelay; f != nil && act.Round > 0 {
+		until = monotonic() + max(f(act.Round), time.Millisecond)
+		nc.mu.Lock()
+		nc.machine.Delay(until)
+		nc.mu.Unlock()
+	}
+	t := time.NewTimer(until - monotonic())
+	defer t.Stop()
+	select {
+	case <-t.C:
+		nc.mu.Lock()
+		nc.machine.Delay(0)
+		nc.mu.Unlock()
+	case <-nc.poke:
+		nc.mu.Lock()
+		nc.machine.Now()
+		nc.mu.Unlock()
+	case <-nc.ctx.Done():
+	}
+}
+
+// try makes one attempt on a server and, if it succeeds, sees the link through.
+func (nc *Conn) try(srv *reconnect.Server) {
+	nc.mu.Lock()
+	target := *srv // SetServers may change the original
+	nc.mu.Unlock()
+
+	l, err := nc.open(&target)
+	if err == nil {
+		err = nc.join(l)
+	}
+	if err != nil {
+		nc.attemptFailed(srv, err)
+		return
+	}
+	nc.linkUp(srv, l)
+	select {
+	case <-l.Ended():
+	case <-nc.ctx.Done():
+		l.End(ErrClosed)
+	}
+	nc.linkDown(srv, l)
+}
+
+func (nc *Conn) attemptFailed(srv *reconnect.Server, err error) {
+	if nc.ctx.Err() != nil {
+		return
+	}
+	err, refused := classify(err)
+	nc.mu.Lock()
+	nc.machine.Failed(monotonic(), srv, err, refused)
+	nc.attempts++
+	public, attempt := publicServer(srv, false), srv.Attempts
+	first := !nc.everUp && !nc.cfg.retryFirst
+	nc.mu.Unlock()
+	nc.last.Store(&err)
+	if !first { // Connect returns those
+		nc.emit(ConnectFailed{public, attempt, err})
+	}
+}
+
+// open dials the server and does the handshake.
+func (nc *Conn) open(srv *reconnect.Server) (l *link.Link, err error) {
+	ctx, cancel := context.WithTimeoutCause(nc.ctx, nc.cfg.timeout, timeoutAfter(nc.cfg.timeout))
+	defer cancel()
+	if t := nc.cfg.tracer; t != nil {
+		op := &Operation{Kind: OpConnect, Conn: nc, Subject: srv.URL()}
+		ctx = t.Start(ctx, op)
+		defer func() { t.End(ctx, op, err) }()
+	}
+	conn, mode, err := nc.dial(ctx, srv)
+	if err != nil {
+		return nil, err
+	}
+	return link.Open(ctx, conn, link.Config{
+		Outbox: nc.out, Sink: &nc.rcv, KeepAlive: nc.cfg.keepAlive(),
+		WriteTimeout: nc.cfg.writeTimeout, MaxPayload: nc.cfg.maxInbound,
+		TLS:       mode,
+		TLSConfig: func() (*tls.Config, error) { return nc.cfg.tlsConfig(srv.TLSName) },
+		Connect: func(info *wire.Info, secure bool) ([]byte, error) {
+			return nc.cfg.connectDocument(srv, info, secure)
+		},
+	})
+}
+
+func (nc *Conn) dial(ctx context.Context, srv *reconnect.Server) (net.Conn, link.TLSMode, error) {
+	if p := nc.cfg.inProcess; p != nil {
+		c, err := p.InProcessConn()
+		return c, link.TLSDone, err
+	}
+	mode := link.TLSAuto
+	switch {
+	case tlsDone(nc.cfg.dialer):
+		mode = link.TLSDone
+	case nc.cfg.tlsFirst:
+		mode = link.TLSFirst
+	case nc.cfg.secure || srv.Secure():
+		mode = link.TLSRequired
+	}
+	c, err := transport.Dial(ctx, nc.cfg.dialer, srv.Address())
+	return c, mode, err
+}
+
+func tlsDone(d Dialer) bool {
+	t, ok := d.(interface{ TLSDone() bool })
+	return ok && t.TLSDone()
+}
+
+// join starts the link and sends it all subscriptions. The link counts as up
+// only when the server has answered the PING behind the last of them.
+func (nc *Conn) join(l *link.Link) error {
+	nc.epoch++
+	epoch := nc.epoch
+	nc.setInfo(l.Info())
+	prefix := nc.reg.attach(epoch)
+	synced := make(chan outbox.Pong, 1)
+	nc.out.Attach(epoch, prefix, synced)
+	l.Start(epoch)
+	if len(prefix) > 0 {
+		if err := nc.awaitSync(l, synced); err != nil {
+			l.End(err)
+			err = l.Wait()
+			nc.leave(l, epoch)
+			return err
+		}
+	}
+	return nil
+}
+
+func (nc *Conn) awaitSync(l *link.Link, synced <-chan outbox.Pong) error {
+	t := time.NewTimer(nc.cfg.timeout)
+	defer t.Stop()
+	select {
+	case p := <-synced:
+		return p.Err
+	case <-l.Ended():
+		return ErrDisconnected
+	case <-nc.ctx.Done():
+		return ErrClosed
+	case <-t.C:
+		return fmt.Errorf("%w: no PONG after the subscriptions within %v", ErrStaleConnection, nc.cfg.timeout)
+	}
+}
+
+// leave takes everything off a link that has ended: what was not sent stays for
+// the next one, open requests fail.
+func (nc *Conn) leave(l *link.Link, epoch uint64) (unknown uint64) {
+	nc.reg.detach()
+	return nc.reqs.linkLost(nc.out, epoch, l.Resumable())
+}
+
+func (nc *Conn) linkUp(srv *reconnect.Server, l *link.Link) {
+	nc.mu.Lock()
+	nc.machine.Up(monotonic(), srv)
+	nc.server = publicServer(srv, true)
+	nc.secured = l.Secure()
+	nc.links++
+	first := !nc.everUp
+	nc.everUp = true
+	attempts := nc.attempts
+	nc.attempts = 0
+	server := nc.server
+	nc.mu.Unlock()
+
+	if first {
+		nc.emit(Connected{server})
+	} else {
+		nc.emit(Reconnected{server, attempts})
+	}
+	nc.discover(nc.info.Load())
+	nc.out.Open(nc.epoch)
+
+	nc.mu.Lock()
+	nc.link = l
+	nc.broadcast()
+	nc.mu.Unlock()
+}
+
+func (nc *Conn) linkDown(srv *reconnect.Server, l *link.Link) {
+	nc.mu.Lock()
+	nc.link = nil
+	asked := errors.Is(nc.byUser, errReconnect)
+	nc.byUser = nil
+	nc.broadcast()
+	nc.mu.Unlock()
+	nc.out.Halt(nc.epoch)
+
+	err := l.Wait()
+	unknown := nc.leave(l, nc.epoch)
+	err, _ = classify(err)
+	if asked || nc.ctx.Err() != nil {
+		err = nil
+	}
+
+	nc.mu.Lock()
+	nc.machine.Lost(monotonic(), rand.Float64(), asked)
+	server := nc.server
+	server.Current = false
+	if err != nil {
+		nc.last.Store(&err)
+		if nc.cfg.noReconnect || nc.cfg.maxRounds == 0 {
+			nc.lostBy = err
+		}
+	}
+	nc.mu.Unlock()
+	nc.emit(Disconnected{server, err, int(unknown)})
+}
+
+// setInfo makes an INFO the present one.
+func (nc *Conn) setInfo(info *wire.Info) {
+	nc.info.Store(info)
+	nc.maxPayload.Store(info.MaxPayload)
+}
+
+// Info implements link.Sink.
+func (d *receiver) Info(info *wire.Info) {
+	nc := d.nc
+	old := nc.info.Load()
+	nc.setInfo(info)
+	nc.discover(info)
+	if info.LameDuck && (old == nil || !old.LameDuck) {
+		nc.mu.Lock()
+		server := nc.server
+		nc.mu.Unlock()
+		nc.emit(LameDuck{server})
+	}
+}
+
+// discover takes over the servers that an INFO named. The link has seen to it
+// that an unprotected INFO names none when TLS is in use.
+func (nc *Conn) discover(info *wire.Info) {
+	if nc.cfg.ignoreDiscovered || nc.cfg.inProcess != nil || len(info.ConnectURLs) == 0 {
+		return
+	}
+	nc.mu.Lock()
+	pool := nc.machine.Pool()
+	from := pool.Current()
+	if from == nil {
+		nc.mu.Unlock()
+		return
+	}
+	added, removed := pool.Discover(info.ConnectURLs, from)
+	var e ServersDiscovered
+	for _, s := range added {
+		e.Added = append(e.Added, publicServer(s, false))
+	}
+	for _, s := range removed {
+		e.Removed = append(e.Removed, publicServer(s, false))
+	}
+	warn := len(added) > 0 && !nc.secured && !nc.warned && nc.cfg.hasSecret(from)
+	nc.warned = nc.warned || warn
+	nc.mu.Unlock()
+	if len(added)+len(removed) > 0 {
+		nc.emit(e)
+	}
+	if warn {
+		nc.asyncError(errPlainSecret)
+	}
+}
+
+var errPlainSecret = errors.New("nats: without TLS, credentials also go to servers that an unprotected INFO named; use TLS or IgnoreDiscoveredServers")
+
+// ServerError implements link.Sink.
+func (d *receiver) ServerError(text string) error {
+	nc := d.nc
+	e := parseServerError(text)
+	if e.closes {
+		return e.err
+	}
+	nc.serverRefused(e)
+	return nil
+}
+
+// shut closes everything, once, when the supervisor ends.
+func (nc *Conn) shut(err error) {
+	nc.mu.Lock()
+	nc.closed = true
+	nc.err = err
+	nc.link = nil
+	drained := nc.drainedWell
+	nc.broadcast()
+	nc.mu.Unlock()
+
+	nc.reqs.closeAll()
+	nc.out.Close(ErrClosed)
+	end := ErrClosed
+	for _, s := range nc.reg.all() {
+		nc.reg.remove(s)
+		if drained {
+			end = nil
+		}
+		s.end(end, true)
+	}
+	nc.work.stop()
+	nc.emit(Closed{err})
+	nc.stop()
+	close(nc.done)
+}
