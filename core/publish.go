@@ -58,15 +58,25 @@ func (nc *Conn) PublishMsg(ctx context.Context, m Msg) error {
 	return nc.publishMsg(ctx, m)
 }
 
-func (nc *Conn) publishMsg(ctx context.Context, m Msg) (err error) {
-	if t := nc.cfg.tracer; t != nil {
-		op := &Operation{
-			Kind: OpPublish, Conn: nc, Subject: m.Subject, Header: &m.Header, Size: m.Size(), Count: 1,
-		}
-		ctx = t.Start(ctx, op)
-		defer func() { t.End(ctx, op, err) }()
+func (nc *Conn) publishMsg(ctx context.Context, m Msg) error {
+	if nc.cfg.tracer != nil {
+		return nc.publishTraced(ctx, m)
 	}
-	header, err := nc.checkMsg(&m)
+	return nc.publishPlain(ctx, m)
+}
+
+func (nc *Conn) publishTraced(ctx context.Context, m Msg) error {
+	op := &Operation{
+		Kind: OpPublish, Conn: nc, Subject: m.Subject, Header: &m.Header, Size: m.Size(), Count: 1,
+	}
+	ctx = nc.cfg.tracer.Start(ctx, op)
+	err := nc.publishPlain(ctx, m)
+	nc.cfg.tracer.End(ctx, op, err)
+	return err
+}
+
+func (nc *Conn) publishPlain(ctx context.Context, m Msg) error {
+	header, err := nc.checkMsg(m)
 	if err != nil {
 		return err
 	}
@@ -79,7 +89,7 @@ func (nc *Conn) publishMsg(ctx context.Context, m Msg) (err error) {
 
 // checkMsg holds a message against everything but its subject, which the outbox
 // checks, and returns its header block.
-func (nc *Conn) checkMsg(m *Msg) (header string, err error) {
+func (nc *Conn) checkMsg(m Msg) (header string, err error) {
 	if m.Header.wire != "" {
 		if header, err = m.Header.outgoing(); err != nil {
 			return "", err

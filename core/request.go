@@ -23,21 +23,27 @@ func (nc *Conn) Request(ctx context.Context, subject string, data []byte) (Msg, 
 
 // RequestMsg is Request with m's header and data. With m.Reply set, that is used
 // as an inbox of the request's own instead of the shared one. m is not changed.
-func (nc *Conn) RequestMsg(ctx context.Context, m Msg) (reply Msg, err error) {
+func (nc *Conn) RequestMsg(ctx context.Context, m Msg) (Msg, error) {
 	if nc == nil || nc.cfg == nil {
 		return Msg{}, errNilConn
 	}
 	if ctx == nil {
 		return Msg{}, errNilContext
 	}
-	if t := nc.cfg.tracer; t != nil {
-		op := &Operation{
-			Kind: OpRequest, Conn: nc, Subject: m.Subject, Header: &m.Header, Size: m.Size(), Count: 1,
-		}
-		ctx = t.Start(ctx, op)
-		defer func() { t.End(ctx, op, err) }()
+	if nc.cfg.tracer == nil {
+		return nc.requestPlain(ctx, m)
 	}
-	header, err := nc.checkMsg(&m)
+	op := &Operation{
+		Kind: OpRequest, Conn: nc, Subject: m.Subject, Header: &m.Header, Size: m.Size(), Count: 1,
+	}
+	ctx = nc.cfg.tracer.Start(ctx, op)
+	reply, err := nc.requestPlain(ctx, m)
+	nc.cfg.tracer.End(ctx, op, err)
+	return reply, err
+}
+
+func (nc *Conn) requestPlain(ctx context.Context, m Msg) (Msg, error) {
+	header, err := nc.checkMsg(m)
 	if err != nil {
 		return Msg{}, err
 	}
@@ -47,12 +53,15 @@ func (nc *Conn) RequestMsg(ctx context.Context, m Msg) (reply Msg, err error) {
 	if err := ctx.Err(); err != nil {
 		return Msg{}, unsent{opError("request", m.Subject, err)}
 	}
-	p, forget, err := nc.beginRequest(&m)
+	p, own, err := nc.beginRequest(m)
 	if err != nil {
 		return Msg{}, err
 	}
-	reply, err = nc.request(ctx, p, header, m.Data)
-	forget()
+	reply, err := nc.request(ctx, p, header, m.Data)
+	nc.reqs.release(p)
+	if own != nil {
+		_ = own.Unsubscribe()
+	}
 	if err != nil {
 		return Msg{}, nc.requestError(m.Subject, err)
 	}
@@ -61,13 +70,13 @@ func (nc *Conn) RequestMsg(ctx context.Context, m Msg) (reply Msg, err error) {
 }
 
 // beginRequest opens a request on the shared inbox or one of its own.
-func (nc *Conn) beginRequest(m *Msg) (p *pending, forget func(), err error) {
+// own is the subscription to that.
+func (nc *Conn) beginRequest(m Msg) (p *pending, own *Subscription, err error) {
 	if m.Reply == "" {
 		if err := nc.muxRequests(); err != nil {
 			return nil, nil, err
 		}
-		p = nc.reqs.begin(m.Subject)
-		return p, func() { nc.reqs.release(p) }, nil
+		return nc.reqs.begin(m.Subject), nil, nil
 	}
 	p = nc.reqs.beginOwn(m.Subject, m.Reply)
 	s := &Subscription{kind: kindReader, subject: m.Reply, concurrency: 1}
@@ -78,7 +87,7 @@ func (nc *Conn) beginRequest(m *Msg) (p *pending, forget func(), err error) {
 		nc.reqs.release(p)
 		return nil, nil, err
 	}
-	return p, func() { nc.reqs.release(p); _ = s.Unsubscribe() }, nil
+	return p, s, nil
 }
 
 // muxRequests subscribes to replies, once.

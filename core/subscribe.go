@@ -131,11 +131,12 @@ func deliverOperation(s *Subscription, m *Msg) *Operation {
 }
 
 // traceNext is the trace of one message taken with Next.
-func (nc *Conn) traceNext(s *Subscription, m *Msg) {
-	op := deliverOperation(s, m)
+func (nc *Conn) traceNext(s *Subscription, m Msg) Msg {
+	op := deliverOperation(s, &m)
 	ctx := nc.cfg.tracer.Start(context.Background(), op)
 	m.origin = &origin{nc: nc, sub: s, ctx: ctx}
 	nc.cfg.tracer.End(ctx, op, nil)
+	return m
 }
 
 // feedNow sends to the user's channel what it takes at once, which saves a
@@ -174,7 +175,7 @@ func (s *Subscription) pump() {
 		s.mu.Unlock()
 		m := s.msg(&e)
 		if s.nc.cfg.tracer != nil {
-			s.nc.traceNext(s, &m)
+			m = s.nc.traceNext(s, m)
 		}
 		sent := false
 		select {

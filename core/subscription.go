@@ -184,11 +184,10 @@ func (s *Subscription) next(ctx context.Context, reportSlow bool) (Msg, error) {
 	if over {
 		s.finish()
 	}
-	m := s.msg(&e)
 	if s.nc.cfg.tracer != nil {
-		s.nc.traceNext(s, &m)
+		return s.nc.traceNext(s, s.msg(&e)), nil
 	}
-	return m, nil
+	return s.msg(&e), nil
 }
 
 // endError says why there is nothing more to take; mu held.
