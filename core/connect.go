@@ -47,11 +47,10 @@ func Connect(ctx context.Context, url string, opts ...Option) (*Conn, error) {
 	nc.reqOrigin.nc = nc
 	nc.ctx, nc.stop = context.WithCancel(context.Background())
 
+	go nc.supervise()
 	if cfg.retryFirst {
-		go nc.supervise()
 		return nc, nil
 	}
-	go nc.supervise()
 	if err := nc.awaitFirst(ctx); err != nil {
 		return nil, err
 	}

@@ -14,7 +14,7 @@ import (
 var (
 	// ErrClosed: the Conn was closed, by the user or because it gave up.
 	ErrClosed = errors.New("nats: connection closed")
-	// ErrDraining: Drain was called; no new subscription and no new request.
+	// ErrDraining: Drain was called; there can be no new subscription.
 	ErrDraining = errors.New("nats: connection is draining")
 	// ErrDisconnected: the link died, or none is up.
 	ErrDisconnected = errors.New("nats: disconnected")

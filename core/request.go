@@ -15,8 +15,8 @@ import (
 // It fails at once with *NoRespondersError when nobody listens, with
 // *PermissionError when the server refuses it, and when the link is lost: with
 // ErrDisconnected if the request had not left (SafeToRetry is true), with
-// ErrOutcomeUnknown beside it if it had. Other errors are ctx's, ErrClosed,
-// ErrDraining, and Publish's.
+// ErrOutcomeUnknown beside it if it had. Other errors are ctx's, ErrClosed, and
+// Publish's. It still works while the Conn drains, for the handlers' sake.
 func (nc *Conn) Request(ctx context.Context, subject string, data []byte) (Msg, error) {
 	return nc.RequestMsg(ctx, Msg{Subject: subject, Data: data})
 }
@@ -82,7 +82,7 @@ func (nc *Conn) beginRequest(m Msg) (p *pending, own *Subscription, err error) {
 	s := &Subscription{kind: kindReader, subject: m.Reply, concurrency: 1}
 	s.max.Store(1)
 	s.handler = func(m Msg) { nc.reqs.answerOwn(p, m.Clone()) }
-	if err := nc.register(s, false); err != nil {
+	if err := nc.register(s, true); err != nil {
 		nc.reqs.abandon(p, err)
 		nc.reqs.release(p)
 		return nil, nil, err
@@ -94,9 +94,7 @@ func (nc *Conn) beginRequest(m Msg) (p *pending, own *Subscription, err error) {
 func (nc *Conn) muxRequests() error {
 	r := &nc.reqs
 	if r.muxed.Load() {
-		nc.mu.Lock()
-		defer nc.mu.Unlock()
-		return nc.usable(false)
+		return nil
 	}
 	r.muxing.Lock()
 	defer r.muxing.Unlock()
@@ -104,7 +102,7 @@ func (nc *Conn) muxRequests() error {
 		return nil
 	}
 	s := &Subscription{kind: kindMux, subject: r.prefix + "*", concurrency: 1}
-	if err := nc.register(s, false); err != nil {
+	if err := nc.register(s, true); err != nil {
 		return err
 	}
 	r.muxed.Store(true)

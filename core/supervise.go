@@ -121,10 +121,46 @@ func (nc *Conn) attemptFailed(srv *reconnect.Server, err error) {
 	}
 }
 
-// open dials the server and does the handshake.
-func (nc *Conn) open(srv *reconnect.Server) (l *link.Link, err error) {
+// open makes a link to the server within Timeout. Dialers, credential handlers
+// and the like are users' code: one that does not come back in time is left
+// behind, and what it brings later is thrown away.
+func (nc *Conn) open(srv *reconnect.Server) (*link.Link, error) {
 	ctx, cancel := context.WithTimeoutCause(nc.ctx, nc.cfg.timeout, timeoutAfter(nc.cfg.timeout))
 	defer cancel()
+	type result struct {
+		l   *link.Link
+		err error
+	}
+	opened := make(chan result, 1)
+	go func() {
+		l, err := nc.handshake(ctx, srv)
+		opened <- result{l, err}
+	}()
+	select {
+	case r := <-opened:
+		return r.l, r.err
+	case <-ctx.Done():
+	}
+	t := time.NewTimer(abandonAfter)
+	defer t.Stop()
+	select {
+	case r := <-opened: // the usual case: it heeds ctx and says what it was at
+		return r.l, r.err
+	case <-t.C:
+		go func() {
+			if r := <-opened; r.l != nil {
+				r.l.Drop()
+			}
+		}()
+		return nil, context.Cause(ctx)
+	}
+}
+
+// abandonAfter is how long an attempt may outlive its time.
+const abandonAfter = 20 * time.Millisecond
+
+// handshake dials the server and does all that comes before a link is up.
+func (nc *Conn) handshake(ctx context.Context, srv *reconnect.Server) (l *link.Link, err error) {
 	if t := nc.cfg.tracer; t != nil {
 		op := &Operation{Kind: OpConnect, Conn: nc, Subject: srv.URL()}
 		ctx = t.Start(ctx, op)

@@ -214,7 +214,6 @@ func (p *workers) left(w *worker) {
 	if w.sub == nil {
 		return
 	}
-	w.sub.abandoned()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.leave(w)
@@ -225,15 +224,13 @@ func (p *workers) left(w *worker) {
 
 // dedicated is the life of a worker of one subscription.
 func (p *workers) dedicated(s *Subscription) {
-	returned := false
-	defer func() {
-		if !returned {
-			s.abandoned()
-		}
-	}()
 	for s.run() {
 	}
-	returned = true
+}
+
+// progress is how far a run came.
+type progress struct {
+	done, bytes uint64
 }
 
 // run calls the handler for some of the messages that wait. It reports whether
@@ -259,12 +256,20 @@ func (s *Subscription) run() (again bool) {
 	s.runs = append(s.runs, start)
 	s.mu.Unlock()
 
-	done, doneB := s.call(seg)
+	var did progress
+	returned := false
+	defer func() {
+		if !returned { // the handler panicked, or ended its goroutine
+			s.abandon(start, uint64(len(seg))-did.done, bytes-did.bytes)
+		}
+	}()
+	s.call(seg, &did)
+	returned = true
 
 	s.mu.Lock()
-	if left := uint64(len(seg)) - done; left > 0 { // it was stopped
+	if left := uint64(len(seg)) - did.done; left > 0 { // it was stopped
 		s.discarded += left
-		s.discardedB += bytes - doneB
+		s.discardedB += bytes - did.bytes
 	}
 	s.runEnds(start)
 	if s.concurrency == 1 {
@@ -282,6 +287,29 @@ func (s *Subscription) run() (again bool) {
 	return again
 }
 
+// abandon mends the books after a run that did not return: the rest of its
+// messages are dropped, which is all that can be said of them, and what still
+// waits gets another worker.
+func (s *Subscription) abandon(start, lost, lostB uint64) {
+	s.mu.Lock()
+	s.discarded += lost
+	s.discardedB += lostB
+	s.runEnds(start)
+	more := s.q.Len() > 0
+	over := false
+	if !more {
+		s.slots--
+		over = s.emptied()
+	}
+	s.mu.Unlock()
+	if more {
+		s.nc.work.add([]*Subscription{s})
+	}
+	if over {
+		s.finish()
+	}
+}
+
 // runEnds takes a run off the list; mu held.
 func (s *Subscription) runEnds(start uint64) {
 	if i := slices.Index(s.runs, start); i >= 0 {
@@ -295,39 +323,38 @@ func (s *Subscription) runEnds(start uint64) {
 // stopped. What was handled is counted in strides: as many calls as fit into
 // strideTime, so that a slow handler is counted call by call and a fast one
 // costs no atomic operation a message.
-func (s *Subscription) call(seg []queue.Entry) (done, bytes uint64) {
+func (s *Subscription) call(seg []queue.Entry, did *progress) {
 	limit := s.strideLimit()
 	stride := 1
 	last := monotonic()
 	for i := 0; i < len(seg); {
 		n, b := uint64(0), uint64(0)
-		for ; i < len(seg) && n < uint64(stride); i++ {
-			if s.stopped.Load() {
-				s.count(n, b)
-				return done + n, bytes + b
-			}
+		for ; i < len(seg) && n < uint64(stride) && !s.stopped.Load(); i++ {
 			b += uint64(seg[i].Size())
 			s.handler(s.msg(&seg[i]))
 			n++
 		}
+		if n == 0 {
+			return // stopped
+		}
 		s.count(n, b)
-		done += n
-		bytes += b
+		did.done += n
+		did.bytes += b
 		now := monotonic()
-		switch took := now - last; {
+		took := now - last
+		last = now
+		switch {
 		case took < strideTime:
 			stride = min(2*stride, limit)
 		case took > 4*strideTime:
 			stride = max(1, stride/4)
 		}
-		if per := (now - last) / time.Duration(n); per > slowCall {
+		if per := took / time.Duration(n); per > slowCall {
 			s.slow.Store(true)
 		} else if per < fastCall && s.slow.Load() {
 			s.slow.Store(false)
 		}
-		last = now
 	}
-	return done, bytes
 }
 
 func (s *Subscription) count(msgs, bytes uint64) {
@@ -342,28 +369,4 @@ func (s *Subscription) strideLimit() int {
 		return maxStride
 	}
 	return int(max(1, min(maxStride, limit/8)))
-}
-
-// abandoned mends the books after a handler ended its goroutine: the rest of
-// its segment is dropped, which is all that can be said of it.
-func (s *Subscription) abandoned() {
-	s.mu.Lock()
-	s.runs = s.runs[:0]
-	msgs, bytes := s.pending()
-	lost := msgs - uint64(s.q.Len())
-	s.discarded += lost
-	s.discardedB += bytes - uint64(s.q.Bytes())
-	s.slots = 0
-	s.notifySettled()
-	var ready []*Subscription
-	if s.q.Len() > 0 {
-		s.slots = 1
-		ready = append(ready, s)
-	}
-	over := s.checkOver()
-	s.mu.Unlock()
-	s.nc.work.add(ready)
-	if over {
-		s.finish()
-	}
 }

@@ -138,6 +138,9 @@ func (l *Link) Wait() error {
 // wait.
 func (l *Link) End(reason error) { l.end(reason) }
 
+// Drop closes a link that was never started.
+func (l *Link) Drop() { _ = l.conn.Close() }
+
 func (l *Link) end(reason error) {
 	l.endOnce.Do(func() {
 		l.err = reason
