@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"sync"
 )
@@ -68,15 +69,17 @@ type child struct {
 
 // startChild starts a process and waits until its server takes connections.
 func startChild(spec childSpec, log io.Writer) (*child, error) {
-	exe, err := os.Executable()
+	exe, err := ownBinary()
 	if err != nil {
 		return nil, err
 	}
 	c := &child{
-		cmd:  exec.Command(exe),
-		dead: make(chan struct{}), stderr: &tail{},
+		cmd:     exec.Command(exe),
+		stderr:  &tail{},
+		dead:    make(chan struct{}),
 		waiting: map[int64]chan<- childReport{},
 	}
+	c.cmd.Args = []string{"natstest-server"} // for ps
 	c.cmd.Env = childEnviron()
 	c.cmd.SysProcAttr = childAttributes()
 	c.cmd.Stderr = c.stderr
@@ -100,6 +103,15 @@ func startChild(spec childSpec, log io.Writer) (*child, error) {
 		return nil, err
 	}
 	return c, nil
+}
+
+// ownBinary is the path of the running binary itself where there is one, because
+// the file that it was started from may be another by now.
+func ownBinary() (string, error) {
+	if runtime.GOOS == "linux" {
+		return "/proc/self/exe", nil
+	}
+	return os.Executable()
 }
 
 // childEnviron makes the child a server. A program built with the race detector

@@ -49,7 +49,7 @@ func TestClusterIsReadyForStreams(t *testing.T) {
 	if err := c.WaitReady(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if got := strings.Count(c.URL(), ","); got != 2 {
+	if strings.Count(c.URL(), ",") != 2 || len(c.Servers()) != 3 {
 		t.Errorf("URL %s", c.URL())
 	}
 }
@@ -106,6 +106,9 @@ func TestProcessClusterSurvivesKillOfTheLeader(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if got := c.StreamLeader("S"); got != leader || c.ConsumerLeader("S", "nope") != nil {
+		t.Errorf("two leaders: %s, %s", got.Name(), leader.Name())
+	}
 	leader.Kill()
 	next, err := c.WaitStreamLeader(t.Context(), "S")
 	if err != nil {
@@ -116,6 +119,9 @@ func TestProcessClusterSurvivesKillOfTheLeader(t *testing.T) {
 	}
 	if got := connect(t, next.Addr()).request("S.x", "one"); !strings.Contains(got, `"seq":1`) {
 		t.Error(got)
+	}
+	if _, err := c.WaitMetaLeader(t.Context()); err != nil {
+		t.Error(err)
 	}
 	if err := leader.Restart(); err != nil {
 		t.Fatal(err)

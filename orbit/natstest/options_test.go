@@ -378,3 +378,16 @@ func TestWebSocketKeepsItsPort(t *testing.T) {
 	}
 	conn.Close()
 }
+
+func TestPingInterval(t *testing.T) {
+	t.Parallel()
+	srv := natstest.Run(t, natstest.PingInterval(10*time.Millisecond, 2))
+	p := connect(t, srv.Addr())
+	if line := p.line(); line != "PING" {
+		t.Errorf("heard %q", line)
+	}
+	rest, err := io.ReadAll(p.r) // nobody answers
+	if err != nil || !strings.Contains(string(rest), "Stale Connection") {
+		t.Errorf("heard %q, %v", rest, err)
+	}
+}

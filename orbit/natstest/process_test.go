@@ -53,8 +53,11 @@ func TestProcessSurvivesKillWithItsStore(t *testing.T) {
 
 func TestProcessPause(t *testing.T) {
 	t.Parallel()
-	p := natstest.RunProcess(t)
+	p := natstest.RunProcess(t, natstest.WebSocket())
 	c := connect(t, p.Addr())
+	if c.info.ID != p.ID() || p.URL() != fmt.Sprintf("nats://127.0.0.1:%d", p.Port()) || !strings.HasPrefix(p.WebSocketURL(), "ws://") {
+		t.Errorf("INFO %+v; %s %s %s", c.info, p.ID(), p.URL(), p.WebSocketURL())
+	}
 	err := p.Pause()
 	if runtime.GOOS == "windows" {
 		if !errors.Is(err, errors.ErrUnsupported) {

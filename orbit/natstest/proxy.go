@@ -40,7 +40,8 @@ func (d Direction) String() string {
 // there is, ends of streams and resets included.
 //
 // What is set for a direction holds for the connections there are and those to
-// come, unless it says otherwise. All methods are safe for concurrent use and
+// come, unless it says otherwise. A connection is there for certain when a byte
+// has come through it: before that, only the two systems may know of it. All methods are safe for concurrent use and
 // none waits for the network, but where noted.
 type Proxy struct {
 	t      testing.TB // nil if nobody but the caller stops it
@@ -293,7 +294,7 @@ func (p *Proxy) Heal() error {
 // What was recorded before is thrown away.
 func (p *Proxy) Record(d Direction) {
 	for _, lane := range p.lanesOf(d) {
-		lane.change(func() { lane.recording, lane.record = true, nil })
+		lane.quiesce(func() { lane.recording, lane.record = true, nil })
 	}
 }
 

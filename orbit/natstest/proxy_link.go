@@ -33,6 +33,7 @@ type link struct {
 	mu    sync.Mutex
 	conns []*net.TCPConn // the client's, then the server's
 	ended bool
+	how   ending
 }
 
 // listen needs the proxy's turn.
@@ -137,7 +138,6 @@ func (l *link) run(upstream string) {
 	}
 	server := conn.(*net.TCPConn)
 	if !l.add(server) {
-		_ = server.Close()
 		return
 	}
 	client := l.conns[0]
@@ -159,15 +159,19 @@ func (l *link) run(upstream string) {
 	wg.Wait()
 }
 
-// add makes conn the link's own, if it has not ended yet.
+// add makes conn the link's own. If the link has ended meanwhile it ends conn in
+// the same way and returns false.
 func (l *link) add(conn *net.TCPConn) bool {
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.ended {
-		return false
+	ended, how := l.ended, l.how
+	if !ended {
+		l.conns = append(l.conns, conn)
 	}
-	l.conns = append(l.conns, conn)
-	return true
+	l.mu.Unlock()
+	if ended {
+		endConns(how, conn)
+	}
+	return !ended
 }
 
 // end closes the link's sockets, which ends its goroutines. Only the first call
@@ -175,12 +179,17 @@ func (l *link) add(conn *net.TCPConn) bool {
 func (l *link) end(how ending) {
 	l.mu.Lock()
 	first, conns := !l.ended, slices.Clone(l.conns)
-	l.ended = true
-	l.mu.Unlock()
-	if !first {
-		return
+	if first {
+		l.ended, l.how = true, how
 	}
-	l.stop()
+	l.mu.Unlock()
+	if first {
+		l.stop() // first, or a flow takes the close of its source for an end of stream to pass on
+		endConns(how, conns...)
+	}
+}
+
+func endConns(how ending, conns ...*net.TCPConn) {
 	for _, conn := range conns {
 		if how == withReset {
 			_ = conn.SetLinger(0)

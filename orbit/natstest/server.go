@@ -119,6 +119,10 @@ func (s *Server) ID() string { return s.Embedded().ID() }
 // Name returns the server's name, which stays the same.
 func (s *Server) Name() string { return s.Embedded().Name() }
 
+// StoreDir returns the directory of the JetStream store, or "" without
+// JetStream.
+func (s *Server) StoreDir() string { return s.Embedded().StoreDir() }
+
 // Embedded returns the server itself, for its monitoring functions and all else
 // it offers. Restart makes a new one; stop it only through this package.
 func (s *Server) Embedded() *server.Server { return s.life().srv }

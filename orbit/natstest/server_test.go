@@ -2,7 +2,9 @@ package natstest_test
 
 import (
 	"fmt"
+	"net"
 	"os"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -62,7 +64,7 @@ func TestStopRemovesTheTemporaryStoreAndIsIdempotent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := srv.Embedded().StoreDir()
+	dir := srv.StoreDir()
 	if _, err := os.Stat(dir); err != nil {
 		t.Error(err)
 	}
@@ -88,4 +90,50 @@ func TestInProcessConn(t *testing.T) {
 	if _, err := srv.InProcessConn(); err == nil {
 		t.Error("a connection to a server that is down")
 	}
+}
+
+func TestHostIPv6(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "[::1]:0")
+	if err != nil {
+		t.Skip("no IPv6 here")
+	}
+	l.Close()
+	srv := natstest.Run(t, natstest.Host("::1"))
+	if !strings.HasPrefix(srv.URL(), "nats://[::1]:") {
+		t.Errorf("URL %s", srv.URL())
+	}
+	if err := srv.Restart(); err != nil {
+		t.Fatal(err)
+	}
+	connect(t, srv.Addr())
+}
+
+// TestPortIsHeldWhileDown makes many listeners while a server is down: none may
+// get its port.
+func TestPortIsHeldWhileDown(t *testing.T) {
+	if runtime.GOOS != "linux" && runtime.GOOS != "darwin" {
+		t.Skip("ports are not held here")
+	}
+	t.Parallel()
+	srv := natstest.Run(t)
+	srv.Shutdown()
+	for range 500 {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		if l.Addr().String() == srv.Addr() {
+			t.Fatal("somebody got the port of a server that is down")
+		}
+	}
+	if conn, err := net.Dial("tcp", srv.Addr()); err == nil {
+		conn.Close()
+		t.Error("somebody answers for a server that is down")
+	}
+	if err := srv.Restart(); err != nil {
+		t.Fatal(err)
+	}
+	connect(t, srv.Addr())
 }
