@@ -37,9 +37,9 @@ func Concurrency(n int) SubOption {
 
 // OnReader runs the handler on the goroutine that reads the connection. The
 // message is borrowed: it is valid during the call only, Clone what is to stay.
-// A handler that blocks stops the whole connection, its keep-alive included;
-// Publish does not wait for room there but fails. For the last factor of two,
-// and no other reason.
+// A handler that blocks stops everything that arrives on the connection, the
+// answers to its keep-alive included, and a request made in it cannot be
+// answered. For the last factor of two, and no other reason.
 func OnReader() SubOption {
 	return subOption{"OnReader", func(c *subConfig) string { c.onReader = true; return "" }}
 }
