@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
+	"syscall"
 
 	"github.com/nats-io/nats-server/v2/server"
 )
@@ -20,6 +22,7 @@ func init() {
 		return
 	}
 	_ = os.Unsetenv(childEnv)
+	signal.Ignore(syscall.SIGHUP) // the end of the input is the word that counts, see childAttributes
 	os.Exit(childMain(os.Stdin, os.Stdout, os.Stderr))
 }
 

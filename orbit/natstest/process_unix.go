@@ -10,8 +10,8 @@ import (
 
 // childAttributes puts the child into a process group of its own. A Ctrl-C on
 // the terminal then reaches it only through its parent, and should the parent
-// die while the child is paused, the kernel wakes the orphaned group with a
-// SIGHUP, which ends it.
+// die while the child is paused, the kernel wakes the orphaned group, and the
+// child sees the end of its input.
 func childAttributes() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
 
 func pause(pid int) error {
