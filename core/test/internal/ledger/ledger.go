@@ -1,0 +1,145 @@
+// Package ledger checks, at the end of a test, that a connection's counters add
+// up and that the server knows the same subscriptions as the client.
+package ledger
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	nats "github.com/perigee-go/nats/core"
+	"github.com/perigee-go/nats/orbit/natstest"
+)
+
+// Connect makes a connection that is checked and closed at the end of the test.
+func Connect(t testing.TB, url string, opts ...nats.Option) *nats.Conn {
+	t.Helper()
+	opts = append([]nats.Option{nats.Logger(nil), nats.Name(t.Name())}, opts...)
+	nc, err := nats.Connect(t.Context(), url, opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = nc.Close() // what it loses is in the ledger
+		Closed(t, nc)
+	})
+	return nc
+}
+
+// Closed checks the ledger of a connection that is closed. Handlers may still
+// be on their way out.
+func Closed(t testing.TB, nc *nats.Conn) {
+	t.Helper()
+	st := settled(nc)
+	Sums(t, st)
+	if st.OutInFlight+st.OutBuffered+st.InPending+st.RequestsOpen != 0 {
+		t.Errorf("something is open after Close: %+v", st)
+	}
+}
+
+// settled waits until no handler is at work any more.
+func settled(nc *nats.Conn) nats.Stats {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for {
+		st := nc.Stats()
+		if st.InPending == 0 {
+			return st
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return st
+		}
+	}
+}
+
+// Sums checks that the lines of a ledger add up.
+func Sums(t testing.TB, st nats.Stats) {
+	t.Helper()
+	if sum := st.OutConfirmed + st.OutInFlight + st.OutBuffered + st.OutDropped + st.OutUnknown; sum != st.OutMsgs {
+		t.Errorf("out: %d accepted, %d accounted for: %+v", st.OutMsgs, sum, st)
+	}
+	if sum := st.InDelivered + st.InDropped + st.InOrphaned + st.InReplies + st.InPending; sum != st.InMsgs {
+		t.Errorf("in: %d received, %d accounted for: %+v", st.InMsgs, sum, st)
+	}
+	sum := st.Answered + st.NoResponders + st.TimedOut + st.Cancelled + st.RequestsUnknown + st.RequestsOpen
+	if sum != st.Requests {
+		t.Errorf("requests: %d begun, %d accounted for: %+v", st.Requests, sum, st)
+	}
+}
+
+// SameSubscriptions checks that the server's list for the connections of this
+// test is want, each entry "subject" or "subject queue".
+func SameSubscriptions(t testing.TB, srv *natstest.Server, nc *nats.Conn, want ...string) {
+	t.Helper()
+	if err := nc.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(want)
+	if got := srv.Subscriptions(nc.Name()); !slices.Equal(got, want) {
+		t.Errorf("the server knows subscriptions %q, the client has %q", got, want)
+	}
+}
+
+// Events collects what happens to a connection.
+type Events struct {
+	mu   sync.Mutex
+	all  []nats.Event
+	more chan struct{}
+}
+
+// NewEvents returns a collector, and the option that feeds it.
+func NewEvents() (*Events, nats.ConnSubOption) {
+	e := &Events{more: make(chan struct{})}
+	return e, nats.EventHandler(func(_ *nats.Conn, ev nats.Event) {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		e.all = append(e.all, ev)
+		close(e.more)
+		e.more = make(chan struct{})
+	})
+}
+
+// Wait returns the first event of type T, now or within ten seconds.
+func Wait[T nats.Event](t testing.TB, e *Events) T {
+	t.Helper()
+	return WaitN[T](t, e, 1)
+}
+
+// WaitN returns the nth event of type T.
+func WaitN[T nats.Event](t testing.TB, e *Events, n int) T {
+	t.Helper()
+	limit := time.NewTimer(10 * time.Second)
+	defer limit.Stop()
+	for {
+		e.mu.Lock()
+		more, left := e.more, n
+		for _, ev := range e.all {
+			if ev, ok := ev.(T); ok {
+				if left--; left == 0 {
+					e.mu.Unlock()
+					return ev
+				}
+			}
+		}
+		e.mu.Unlock()
+		select {
+		case <-more:
+		case <-limit.C:
+			var zero T
+			t.Fatalf("no event %T came; there were: %v", zero, e.All())
+		}
+	}
+}
+
+// All returns what has come so far.
+func (e *Events) All() []nats.Event {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.Clone(e.all)
+}
