@@ -111,6 +111,10 @@ func serverRestart(ctx context.Context, d *demo) error {
 	if err := p.wait(ctx, 100); err != nil {
 		return err
 	}
+	// What is confirmed here can no longer become unknown.
+	if err := d.nc.Flush(ctx); err != nil {
+		return err
+	}
 	begin := time.Now()
 	d.server.Shutdown()
 	lost, err := waitFor(ctx, d.events, func(nats.Disconnected) bool { return true })
@@ -153,12 +157,12 @@ func serverRestart(ctx context.Context, d *demo) error {
 			}
 		}
 	}
-	d.out.line("stopped", "%v", lost)
-	d.out.line("meanwhile", "%s, %s messages wait", status, count(waiting))
+	d.out.line("stopped", "%v", lost.Err)
+	d.out.line("meanwhile", "%s, %s messages wait in the client", status, count(waiting))
 	d.out.line("started", "%v", back)
-	d.out.line("gone for", "%s, with failed attempts: %d", duration(down), back.Attempt)
-	d.out.line("published", "%s, without a server: %s", count(total), count(last-first+1))
-	d.out.line("arrived", "%s; %d were under way when the server stopped, %d of them lost", count(total-missing), lost.Unknown, missing)
+	d.out.line("gone for", "%s", duration(down))
+	d.out.line("published", "%s, at least %s of them without a server", count(total), count(last-first+1))
+	d.out.line("arrived", "%s; under way when the server stopped: %d, of them lost: %d", count(total-missing), lost.Unknown, missing)
 	switch {
 	case missingDown > 0:
 		return fmt.Errorf("%d messages published while the server was down did not arrive", missingDown)
