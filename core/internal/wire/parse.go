@@ -158,7 +158,7 @@ func (f *Frame) fastMsg(b []byte, eol int) bool {
 			return false
 		}
 	}
-	if e <= i {
+	if e <= i || bytes.IndexByte(b[i:e], '\t') >= 0 {
 		return false
 	}
 	n := bytes.IndexByte(b[i:e], ' ')
