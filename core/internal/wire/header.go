@@ -24,6 +24,9 @@ func HeaderStatus(block string) (code int, text string) {
 	if i := strings.IndexByte(line, '\n'); i >= 0 {
 		line = line[:i]
 	}
+	if line == "" || !isSpace(line[0]) {
+		return 0, "" // the end of the line, or of a longer version
+	}
 	line = strings.Trim(line, " \t\r")
 	if len(line) < 3 || len(line) > 3 && !isSpace(line[3]) {
 		return 0, ""

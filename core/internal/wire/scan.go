@@ -25,8 +25,11 @@ func ScanClient(b []byte) (ClientKind, int) {
 	}
 	line := b[:eol-1]
 	size, ok := number(line[bytes.LastIndexByte(line, ' ')+1:], 18)
+	if !ok || size > uint64(len(b)) {
+		return ClientPub, 0
+	}
 	total := eol + 1 + int(size) + 2
-	if !ok || total > len(b) {
+	if total > len(b) {
 		return ClientPub, 0
 	}
 	return ClientPub, total
