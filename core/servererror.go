@@ -159,43 +159,43 @@ func (nc *Conn) refuseSubscription(e serverError, pe *PermissionError) bool {
 
 // classify makes a link's end an error of this package. refused is what the
 // server said when it did not accept the credentials.
-func classify(err error) (out error, refused string) {
+func classify(err error) (refused string, out error) {
 	var se *link.ServerError
 	switch {
 	case err == nil:
-		return nil, ""
+		return "", nil
 	case errors.As(err, &se):
 		e := parseServerError(se.Text)
 		if e.auth {
 			refused = se.Text
 		}
-		return e.err, refused
+		return refused, e.err
 	case errors.Is(err, link.ErrStale):
-		return ErrStaleConnection, ""
+		return "", ErrStaleConnection
 	case errors.Is(err, link.ErrWriteTimeout):
-		return fmt.Errorf("%w: %w", ErrStaleConnection, err), ""
+		return "", fmt.Errorf("%w: %w", ErrStaleConnection, err)
 	case errors.Is(err, link.ErrNoTLS):
-		return ErrSecureNotOffered, ""
+		return "", ErrSecureNotOffered
 	case errors.Is(err, link.ErrTLS), errors.Is(err, link.ErrInjected):
-		return fmt.Errorf("%w: %w", ErrTLS, err), ""
+		return "", fmt.Errorf("%w: %w", ErrTLS, err)
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
-		return fmt.Errorf("nats: %w", err), ""
+		return "", fmt.Errorf("nats: %w", err)
 	}
 	for _, known := range []error{
 		ErrAuthorization, ErrAuthExpired, ErrAuthRevoked, ErrAccountAuthExpired,
 	} {
 		if errors.Is(err, known) {
-			return err, known.Error()
+			return known.Error(), err
 		}
 	}
 	if p := protocolError(err); p != err {
-		return p, ""
+		return "", p
 	}
 	if errors.Is(err, io.EOF) {
-		return fmt.Errorf("%w: the server closed the connection: %w", ErrDisconnected, err), ""
+		return "", fmt.Errorf("%w: the server closed the connection: %w", ErrDisconnected, err)
 	}
 	if strings.HasPrefix(err.Error(), "nats: ") {
-		return err, ""
+		return "", err
 	}
-	return fmt.Errorf("%w: %w", ErrDisconnected, err), ""
+	return "", fmt.Errorf("%w: %w", ErrDisconnected, err)
 }

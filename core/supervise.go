@@ -108,7 +108,7 @@ func (nc *Conn) attemptFailed(srv *reconnect.Server, err error) {
 	if nc.ctx.Err() != nil {
 		return
 	}
-	err, refused := classify(err)
+	refused, err := classify(err)
 	nc.mu.Lock()
 	nc.machine.Failed(monotonic(), srv, err, refused)
 	nc.attempts++
@@ -285,7 +285,7 @@ func (nc *Conn) linkDown(srv *reconnect.Server, l *link.Link) {
 
 	err := l.Wait()
 	unknown := nc.leave(l, nc.epoch)
-	err, _ = classify(err)
+	_, err = classify(err)
 	if asked || nc.ctx.Err() != nil {
 		err = nil
 	}
