@@ -92,7 +92,7 @@ func CheckSubscribe(s string) string {
 }
 
 // CheckQueue says what is wrong with the name of a queue group; "" if it is
-// legal: not empty, no white space or control bytes, no wildcard.
+// legal: not empty, no white space or control bytes.
 func CheckQueue(s string) string {
 	if s == "" {
 		return "it is empty"

@@ -15,9 +15,9 @@ func TestMain(m *testing.M) { os.Exit(leakcheck.Main(m)) }
 
 // op is a parsed operation with everything copied out of the buffer.
 type op struct {
-	kind                   Kind
-	sid                    uint64
-	subject, reply         string
+	kind                  Kind
+	sid                   uint64
+	subject, reply        string
 	header, payload, text string
 }
 
