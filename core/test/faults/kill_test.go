@@ -1,145 +1,197 @@
 package faults
 
 import (
-	"context"
 	"encoding/binary"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	nats "github.com/perigee-go/nats/core"
+	"github.com/perigee-go/nats/core/test/internal/ledger"
 	"github.com/perigee-go/nats/orbit/natstest"
 )
+
+// numbers takes the numbered messages of a subject and keeps the books: what
+// came, and whether anything came twice or out of order. The handler is its
+// only writer; look after a Barrier.
+type numbers struct {
+	seen     []bool
+	last     uint64
+	received int
+	twice    int
+	late     int // behind one that was published after it
+}
+
+func (n *numbers) handle(m nats.Msg) {
+	i := binary.BigEndian.Uint64(m.Data)
+	if n.seen[i] {
+		n.twice++
+	} else if i < n.last {
+		n.late++
+	}
+	n.last = i
+	n.seen[i] = true
+	n.received++
+}
+
+func (n *numbers) missing(from, to uint64) int {
+	c := 0
+	for i := from; i <= to; i++ {
+		if !n.seen[i] {
+			c++
+		}
+	}
+	return c
+}
 
 // TestLedgerAcrossKills sends a million messages through a server process that
 // is killed and started again twice. The publisher's ledger must be exact. The
 // subscriber must see no duplicate and no message out of order, and everything
 // that was published after both had reconnected.
 func TestLedgerAcrossKills(t *testing.T) {
-	const total = 1_000_000
+	total := uint64(1_000_000)
+	if testing.Short() {
+		total = 200_000
+	}
 	srv := natstest.RunProcess(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-	defer cancel()
-
-	silent := nats.Logger(nil)
-	sub, err := nats.Connect(ctx, srv.URL(), silent, nats.Name("subscriber"))
-	if err != nil {
+	sub := ledger.Connect(t, srv.URL(), nats.Name("subscriber"))
+	pub := ledger.Connect(t, srv.URL(), nats.Name("publisher"))
+	got := numbers{seen: make([]bool, total+1)}
+	if _, err := sub.Subscribe("numbers", got.handle, nats.PendingLimits(-1, -1)); err != nil {
 		t.Fatal(err)
 	}
-	pub, err := nats.Connect(ctx, srv.URL(), silent, nats.Name("publisher"))
-	if err != nil {
-		t.Fatal(err)
-	}
-
-	var last, received, duplicates atomic.Uint64
-	seen := make([]bool, total+1)
-	s, err := sub.Subscribe("numbers", func(m nats.Msg) {
-		n := binary.BigEndian.Uint64(m.Data)
-		if n <= last.Load() {
-			duplicates.Add(1)
-		}
-		last.Store(n)
-		seen[n] = true
-		received.Add(1)
-	}, nats.PendingLimits(-1, -1))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := sub.Flush(ctx); err != nil {
-		t.Fatal(err)
-	}
-
-	// Both back on the new server, and its interest known there.
-	bothUp := func() {
+	flushed := func() {
 		for _, nc := range []*nats.Conn{sub, pub} {
-			for {
-				if err := nc.Flush(ctx); err == nil {
-					break
-				} else if ctx.Err() != nil {
-					t.Fatal(err)
+			for nc.Flush(t.Context()) != nil {
+				if t.Context().Err() != nil {
+					t.FailNow()
 				}
 			}
 		}
 	}
-	safeFrom := []uint64{1}  // first number after both were up
-	unsafeFrom := []uint64{} // last number before a kill
+	flushed()
+
 	data := make([]byte, 128)
-	kills := 0
-	refused := uint64(0)
-	for n := uint64(1); n <= total; n++ {
-		if n == total/3 || n == 2*total/3 {
-			unsafeFrom = append(unsafeFrom, n)
-			kills++
-			killed := make(chan error, 1)
-			go func() {
-				srv.Kill()
-				killed <- srv.Restart()
-			}()
-			for done := false; !done; n++ {
-				select {
-				case err := <-killed:
-					if err != nil {
-						t.Fatal(err)
-					}
-					done = true
-				default:
-				}
-				binary.BigEndian.PutUint64(data, n)
-				if err := pub.Publish("numbers", data); err != nil {
-					refused++
-				}
-			}
-			bothUp()
-			safeFrom = append(safeFrom, n)
-		}
+	n := uint64(0)
+	publish := func() {
+		n++
 		binary.BigEndian.PutUint64(data, n)
 		if err := pub.Publish("numbers", data); err != nil {
 			t.Fatal(n, err)
 		}
 	}
-	if err := pub.Flush(ctx); err != nil {
-		t.Fatal(err)
+	type span struct{ from, to uint64 }
+	var safe []span // published between two moments at which both were connected
+	from := uint64(1)
+	for _, until := range []uint64{total / 3, 2 * total / 3} {
+		for n < until-100 {
+			publish()
+		}
+		flushed()
+		safe = append(safe, span{from, n})
+		restarted := make(chan error, 1)
+		go func() {
+			srv.Kill()
+			restarted <- srv.Restart()
+		}()
+		for done := false; !done; {
+			select {
+			case err := <-restarted:
+				if err != nil {
+					t.Fatal(err)
+				}
+				done = true
+			default:
+				publish()
+			}
+		}
+		flushed()
+		from = n + 1
 	}
-	if err := sub.Flush(ctx); err != nil {
-		t.Fatal(err)
+	for n < total {
+		publish()
 	}
-	if err := sub.Barrier(ctx); err != nil {
+	flushed()
+	safe = append(safe, span{from, n})
+	if err := sub.Barrier(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 
 	st := pub.Stats()
-	t.Logf("publisher: accepted %d = confirmed %d + unknown %d + dropped %d + buffered %d + in flight %d; %d refused, %d kills",
-		st.OutMsgs, st.OutConfirmed, st.OutUnknown, st.OutDropped, st.OutBuffered, st.OutInFlight, refused, kills)
-	t.Logf("subscriber: received %d, pending %+v", received.Load(), s.Stats())
-	if st.OutMsgs != st.OutConfirmed+st.OutUnknown+st.OutDropped+st.OutBuffered+st.OutInFlight {
-		t.Error("the publisher's ledger does not add up")
+	t.Logf("publisher: %d accepted = %d confirmed + %d unknown + %d dropped + %d buffered + %d in flight",
+		st.OutMsgs, st.OutConfirmed, st.OutUnknown, st.OutDropped, st.OutBuffered, st.OutInFlight)
+	t.Logf("subscriber: %d received", got.received)
+	ledger.Sums(t, st)
+	if st.OutMsgs != total || st.OutInFlight != 0 {
+		t.Errorf("%+v", st)
 	}
-	if st.OutMsgs+refused < total {
-		t.Errorf("accepted %d and refused %d of %d", st.OutMsgs, refused, total)
+	if got.twice+got.late != 0 {
+		t.Errorf("%d messages came twice, %d out of order", got.twice, got.late)
 	}
-	if d := duplicates.Load(); d != 0 {
-		t.Errorf("%d messages came twice or out of order", d)
-	}
-	missing := 0
-	ends := append(unsafeFrom[1:], total)
-	_ = ends
-	for i, from := range safeFrom {
-		to := uint64(total)
-		if i < len(unsafeFrom) {
-			continue // the server died with what it had in hand
+	for _, s := range safe {
+		if m := got.missing(s.from, s.to); m != 0 {
+			t.Errorf("%d messages from %d to %d are missing, and both were connected", m, s.from, s.to)
 		}
-		for n := from; n <= to && n < uint64(len(seen)); n++ {
-			if !seen[n] {
-				missing++
+	}
+	if lost := total - uint64(got.received); lost > st.OutUnknown {
+		// The subscriber's side may lose more: what the old server had taken
+		// and not delivered. But that is at most what was in flight to it.
+		t.Logf("%d messages were confirmed to the publisher and died with the server", lost-st.OutUnknown)
+	}
+}
+
+// A link is cut at chosen bytes of what the client sends: nothing comes twice,
+// and what does not come is what the ledger calls unknown. Order across the cut
+// is not the client's to keep here: the server is alive, and may read the rest
+// of the old connection after the first of the new one.
+func TestCutAtByte(t *testing.T) {
+	srv := natstest.Run(t)
+	proxy := natstest.RunProxy(t, srv.Addr())
+	sub := ledger.Connect(t, srv.URL(), nats.Name("subscriber"))
+	events, handler := ledger.NewEvents()
+	pub := ledger.Connect(t, proxy.URL(), nats.Name("publisher"), handler, nats.ReconnectBackoff(0, time.Millisecond))
+	cuts := 300
+	if testing.Short() {
+		cuts = 50
+	}
+	const perCut = 20
+	got := numbers{seen: make([]bool, cuts*perCut+1)}
+	if _, err := sub.Subscribe("n", got.handle); err != nil {
+		t.Fatal(err)
+	}
+	if err := sub.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := pub.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	n := uint64(0)
+	for i := range cuts {
+		proxy.CutIn(natstest.ClientToServer, int64(1+i*7%400))
+		for range perCut {
+			n++
+			data := binary.BigEndian.AppendUint64(nil, n)
+			if err := pub.Publish("n", append(data, make([]byte, n%40)...)); err != nil {
+				t.Fatal(err)
 			}
 		}
-	}
-	if missing != 0 {
-		t.Errorf("%d messages are missing that were published after both had reconnected", missing)
-	}
-	for _, nc := range []*nats.Conn{pub, sub} {
-		if err := nc.Drain(ctx); err != nil {
-			t.Error(err)
+		ledger.WaitN[nats.Reconnected](t, events, i+1)
+		for pub.Flush(t.Context()) != nil {
 		}
+	}
+	if err := sub.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := sub.Barrier(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	st := pub.Stats()
+	ledger.Sums(t, st)
+	missing := got.missing(1, n)
+	t.Logf("%d cuts: %d accepted, %d confirmed, %d unknown, %d of those did not arrive", cuts, st.OutMsgs, st.OutConfirmed, st.OutUnknown, missing)
+	if got.twice != 0 {
+		t.Errorf("%d messages came twice", got.twice)
+	}
+	if uint64(missing) > st.OutUnknown {
+		t.Errorf("%d messages are missing, only %d unknown", missing, st.OutUnknown)
 	}
 }
