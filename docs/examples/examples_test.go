@@ -62,7 +62,11 @@ func TestExamples(t *testing.T) {
 	if len(names) < 20 {
 		t.Fatalf("only %d programs found", len(names))
 	}
+	list := read(t, "README.md")
 	for _, name := range names {
+		if !strings.Contains(list, "("+filepath.ToSlash(name)+")") {
+			t.Errorf("README.md does not list %s", name)
+		}
 		name := filepath.Dir(name)
 		if name == "demo" {
 			continue

@@ -257,7 +257,7 @@ func drainSubscription(ctx context.Context, d *demo) error {
 	}
 	d.out.line("after", "%s messages wait, %s are handled", count(sub.Stats().PendingMsgs), count(int(handled.Load())))
 	if n := handled.Load(); n != messages {
-		return fmt.Errorf("Drain returned with %d of %d handled", n, messages)
+		return fmt.Errorf("drain returned with %d of %d handled", n, messages)
 	}
 	return nil
 }
