@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -40,7 +41,7 @@ func publishSubscribe(ctx context.Context, d *demo) error {
 	const messages = 100_000
 	var got, misplaced int // the handler's, until Drain has returned
 	sub, err := d.nc.Subscribe(d.subject("news"), func(m nats.Msg) {
-		if string(m.Data) != fmt.Sprint("message ", got) {
+		if string(m.Data) != strconv.Itoa(got) {
 			misplaced++
 		}
 		got++
@@ -48,9 +49,10 @@ func publishSubscribe(ctx context.Context, d *demo) error {
 	if err != nil {
 		return err
 	}
+	subject := d.subject("news")
 	begin := time.Now()
 	for i := range messages {
-		if err := d.nc.Publish(d.subject("news"), fmt.Append(nil, "message ", i)); err != nil {
+		if err := d.nc.Publish(subject, []byte(strconv.Itoa(i))); err != nil {
 			return err
 		}
 	}

@@ -50,7 +50,7 @@ func run(ctx context.Context, url string) error {
 	if _, err := nc.Subscribe("silent", func(nats.Msg) { asked <- struct{}{} }); err != nil {
 		return err
 	}
-	short, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
+	short, cancel := context.WithTimeout(ctx, 500*time.Millisecond)
 	defer cancel()
 	_, err = nc.Request(short, "silent", nil)
 	report("no answer in time", err)

@@ -35,6 +35,9 @@ func run(ctx context.Context, url string) error {
 			return err
 		}
 	}
+	if err := nc.Flush(ctx); err != nil { // all five have come back
+		return err
+	}
 
 	// One. Next waits until the context ends.
 	m, err := sub.Next(ctx)
@@ -56,7 +59,7 @@ func run(ctx context.Context, url string) error {
 
 	// The rest: as long as a message comes within the time. The end of the
 	// context is the last error of a loop.
-	patience, cancel := context.WithTimeout(ctx, 200*time.Millisecond)
+	patience, cancel := context.WithTimeout(ctx, 500*time.Millisecond)
 	defer cancel()
 	for m, err := range sub.Messages(patience) {
 		if errors.Is(err, context.DeadlineExceeded) {
