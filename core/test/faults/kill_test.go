@@ -60,7 +60,9 @@ func TestLedgerAcrossKills(t *testing.T) {
 		t.Fatal(err)
 	}
 	flushed := func() {
-		for _, nc := range []*nats.Conn{sub, pub} {
+		// The last one: what the server had of the publisher is on its way to the
+		// subscriber before this PONG.
+		for _, nc := range []*nats.Conn{sub, pub, sub} {
 			for nc.Flush(t.Context()) != nil {
 				if t.Context().Err() != nil {
 					t.FailNow()
