@@ -33,6 +33,7 @@ type Conn struct {
 	events events
 	last   atomic.Pointer[error] // LastError
 
+	base       time.Time // see now
 	info       atomic.Pointer[wire.Info]
 	maxPayload atomic.Int64 // of the present server; 0: not known yet
 
@@ -117,6 +118,10 @@ func (nc *Conn) Status() Status {
 	}
 	return StatusConnecting
 }
+
+// now is the time on the connection's own clock, which starts with it: a clock
+// of the process would run before zero in a testing/synctest bubble.
+func (nc *Conn) now() time.Duration { return time.Since(nc.base) }
 
 // usable says why nothing can be begun any more; mu held. What drains may use
 // it for itself.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"time"
 
 	"github.com/perigee-go/nats/core/internal/outbox"
 	"github.com/perigee-go/nats/core/internal/reconnect"
@@ -33,6 +34,7 @@ func Connect(ctx context.Context, url string, opts ...Option) (*Conn, error) {
 	}
 	nc := &Conn{
 		cfg:        cfg,
+		base:       time.Now(),
 		out:        outbox.New(cfg.outbox()),
 		inbox:      newInboxes(cfg.inboxPrefix),
 		poke:       make(chan struct{}, 1),

@@ -26,7 +26,7 @@ func (nc *Conn) supervise() {
 	defer close(nc.supervised)
 	for nc.ctx.Err() == nil {
 		nc.mu.Lock()
-		act := nc.machine.Next(monotonic(), rand.Float64())
+		act := nc.machine.Next(nc.now(), rand.Float64())
 		nc.mu.Unlock()
 		switch act.Kind {
 		case reconnect.Dial:
@@ -61,12 +61,12 @@ func (nc *Conn) giveUpError() error {
 func (nc *Conn) sleep(act reconnect.Action) {
 	until := act.Until
 	if f := nc.cfg.customDelay; f != nil && act.Round > 0 {
-		until = monotonic() + max(f(act.Round), time.Millisecond)
+		until = nc.now() + max(f(act.Round), time.Millisecond)
 		nc.mu.Lock()
 		nc.machine.Delay(until)
 		nc.mu.Unlock()
 	}
-	t := time.NewTimer(until - monotonic())
+	t := time.NewTimer(until - nc.now())
 	defer t.Stop()
 	select {
 	case <-t.C:
@@ -110,7 +110,7 @@ func (nc *Conn) attemptFailed(srv *reconnect.Server, err error) {
 	}
 	refused, err := classify(err)
 	nc.mu.Lock()
-	nc.machine.Failed(monotonic(), srv, err, refused)
+	nc.machine.Failed(nc.now(), srv, err, refused)
 	nc.attempts++
 	public, attempt := publicServer(srv, false), srv.Attempts
 	first := !nc.everUp && !nc.cfg.retryFirst
@@ -249,7 +249,7 @@ func (nc *Conn) leave(l *link.Link, epoch uint64) (unknown uint64) {
 
 func (nc *Conn) linkUp(srv *reconnect.Server, l *link.Link) {
 	nc.mu.Lock()
-	nc.machine.Up(monotonic(), srv)
+	nc.machine.Up(nc.now(), srv)
 	nc.server = publicServer(srv, true)
 	nc.secured = l.Secure()
 	nc.links++
@@ -291,7 +291,7 @@ func (nc *Conn) linkDown(srv *reconnect.Server, l *link.Link) {
 	}
 
 	nc.mu.Lock()
-	nc.machine.Lost(monotonic(), rand.Float64(), asked)
+	nc.machine.Lost(nc.now(), rand.Float64(), asked)
 	server := nc.server
 	server.Current = false
 	if err != nil {

@@ -152,11 +152,12 @@ func (p *Peer) SID(subject string) uint64 {
 	return 0
 }
 
-// Send writes text to the client.
-func (p *Peer) Send(text string) {
+// Send writes text to the client. It reports whether it could.
+func (p *Peer) Send(text string) bool {
 	p.out.Lock()
 	defer p.out.Unlock()
-	_, _ = io.WriteString(p.conn, text)
+	_, err := io.WriteString(p.conn, text)
+	return err == nil
 }
 
 // Sendf is Send with a format.
