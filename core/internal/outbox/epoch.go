@@ -100,23 +100,25 @@ func (o *Outbox) Detach(resume bool, withdraw func(start uint64) bool) (left, un
 }
 
 // firstUnsent returns where in out the first frame starts that is to be sent
-// again, and counts the messages before it as written; lock held.
+// again, and counts the messages before it as written; lock held. What a PONG
+// has confirmed while the write was under way was sent.
 func (o *Outbox) firstUnsent(resume bool) int {
 	sent := len(o.out)
 	if resume && o.failed >= 0 {
 		sent = o.failed
 	}
-	pos := 0
-	for pos < sent {
+	pos, msgs := 0, o.ledger.before
+	for pos < len(o.out) {
 		kind, n := wire.ScanClient(o.out[pos:])
-		if n == 0 || pos+n > sent {
+		if n == 0 || pos+n > sent && msgs >= o.ledger.settled {
 			break
 		}
 		if kind == wire.ClientPub {
-			o.ledger.written++
+			msgs++
 		}
 		pos += n
 	}
+	o.ledger.written = msgs
 	return pos
 }
 
@@ -132,7 +134,8 @@ func (o *Outbox) failPings(err error) {
 	o.sincePing, o.unasked = 0, false
 }
 
-// Close ends the outbox: what waits is dropped, what is in flight is unknown.
+// Close ends the outbox: what waits is dropped, what is in flight or in the
+// writer's hands is unknown.
 // Everything after it fails with err. It returns both counts; a second call
 // changes nothing.
 func (o *Outbox) Close(err error) (dropped, unknown uint64) {
@@ -142,6 +145,7 @@ func (o *Outbox) Close(err error) (dropped, unknown uint64) {
 		return 0, 0
 	}
 	l := &o.ledger
+	l.written = l.taken // what a writer has in hand may leave yet
 	unknown = l.lose()
 	dropped = l.appended - l.written
 	l.dropped += dropped
@@ -149,7 +153,6 @@ func (o *Outbox) Close(err error) (dropped, unknown uint64) {
 
 	o.mode, o.err = Closed, err
 	o.buf, o.out, o.ctl, o.spare = nil, nil, nil, nil
-	o.lastValid = ""
 	o.failPings(err)
 	o.releaseRoom()
 	o.wakeWriter()

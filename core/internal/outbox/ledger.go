@@ -12,6 +12,10 @@ type ledger struct {
 	confirmed, dropped, unknown uint64
 
 	appended, taken, written, settled uint64
+
+	// before is the count of the stream's messages before those that the
+	// writer has in hand.
+	before uint64
 }
 
 func (l *ledger) accept(bytes int) {

@@ -12,7 +12,6 @@ import (
 	"errors"
 	"sync"
 	"time"
-	"unsafe"
 
 	"github.com/perigee-go/nats/core/internal/subject"
 	"github.com/perigee-go/nats/core/internal/wire"
@@ -80,8 +79,10 @@ type Outbox struct {
 	parked bool
 	room   chan struct{} // closed when waiting publishers should try again; nil: nobody waits
 
-	pos       uint64 // offset of buf[0] in the epoch's stream
-	lastValid string // the last subject found legal; see legal
+	pos uint64 // offset of buf[0] in the epoch's stream
+
+	lastValid    [64]byte // the last subject found legal; see legal
+	lastValidLen int
 
 	pings     []ping // sent or about to be, in order
 	sincePing int    // bytes taken since the last PING
@@ -135,16 +136,19 @@ func (o *Outbox) Publish(subj, reply, header string, data []byte) (retry <-chan 
 }
 
 // legal checks a subject to publish to. Programs publish to the same few
-// strings: one that has the same bytes in memory as the last legal one needs no
-// second look. Keeping the string keeps its memory from being used for another.
+// subjects: one that equals the last legal one needs no second look. What is
+// compared with is a copy, because a subject may be borrowed from a buffer that
+// is used again.
 func (o *Outbox) legal(s string) bool {
-	if len(s) == len(o.lastValid) && unsafe.StringData(s) == unsafe.StringData(o.lastValid) && s != "" {
+	if string(o.lastValid[:o.lastValidLen]) == s && s != "" {
 		return true
 	}
 	if subject.CheckPublish(s) != "" {
 		return false
 	}
-	o.lastValid = s
+	if len(s) <= len(o.lastValid) {
+		o.lastValidLen = copy(o.lastValid[:], s)
+	}
 	return true
 }
 

@@ -15,6 +15,10 @@ func (o *Outbox) Take(now time.Duration) []byte {
 	switch {
 	case len(o.ctl) > 0 && (o.mode == Live || o.mode == Syncing):
 		o.out, o.ctl, o.outCtl = o.ctl, nil, true
+		for i := range o.pings {
+			p := &o.pings[i]
+			p.ctlTaken = p.ctl
+		}
 		return o.out
 	case len(o.buf) > 0 && o.mode == Live:
 	default:
@@ -27,7 +31,7 @@ func (o *Outbox) Take(now time.Duration) []byte {
 	o.out, o.outCtl = o.buf, false
 	o.pos += uint64(len(o.buf))
 	o.buf, o.spare = o.spare[:0], nil
-	o.ledger.taken = o.ledger.appended
+	o.ledger.before, o.ledger.taken = o.ledger.taken, o.ledger.appended
 	o.releaseRoom()
 	return o.out
 }
@@ -45,7 +49,7 @@ func (o *Outbox) Wrote(now time.Duration) (unasked bool) {
 	if !o.outCtl {
 		if o.ledger.written < o.ledger.taken {
 			o.ledger.written = o.ledger.taken
-			if !o.unasked && o.sincePing > 0 {
+			if !o.unasked && o.ledger.written > o.asked() {
 				o.unasked, o.writtenAt, unasked = true, now, true
 			}
 		}
@@ -55,6 +59,16 @@ func (o *Outbox) Wrote(now time.Duration) (unasked bool) {
 	}
 	o.out = nil
 	return unasked
+}
+
+// asked is the count of the stream's messages that a PING was made behind; lock
+// held.
+func (o *Outbox) asked() uint64 {
+	n := o.ledger.settled
+	if i := len(o.pings) - 1; i >= 0 {
+		n = max(n, o.pings[i].appended)
+	}
+	return n
 }
 
 // Failed reports that the write of what Take gave ended after n bytes. Nothing
@@ -81,7 +95,8 @@ func (o *Outbox) Shrink() {
 type ping struct {
 	appended uint64        // messages of the stream before it
 	at       uint64        // its offset in the stream
-	ctl      bool          // it is among the control lines
+	ctl      bool          // it is among the control lines, not in the stream
+	ctlTaken bool          // and the writer took them
 	sent     time.Duration // when it was written; 0: not yet
 	done     chan<- Pong   // who waits; nil: nobody
 }
@@ -95,7 +110,7 @@ type Pong struct {
 // taken reports whether the writer has it in hand, or had.
 func (p *ping) taken(o *Outbox) bool {
 	if p.ctl {
-		return o.outCtl
+		return p.ctlTaken
 	}
 	return p.at < o.pos
 }
