@@ -54,7 +54,7 @@ func TestLedgerAcrossKills(t *testing.T) {
 	}
 	srv := natstest.RunProcess(t)
 	sub := ledger.Connect(t, srv.URL(), nats.Name("subscriber"))
-	pub := ledger.Connect(t, srv.URL(), nats.Name("publisher"))
+	pub := ledger.Connect(t, srv.URL(), nats.Name("publisher"), nats.WhenDisconnected(nats.DisconnectedBlock))
 	got := numbers{seen: make([]bool, total+1)}
 	if _, err := sub.Subscribe("numbers", got.handle, nats.PendingLimits(-1, -1)); err != nil {
 		t.Fatal(err)
