@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"net"
 	"time"
@@ -57,27 +58,38 @@ func (nc *Conn) giveUpError() error {
 	return ce
 }
 
-// sleep waits out a back-off.
+// sleep waits out a back-off, unless Reconnect or Close ends it.
 func (nc *Conn) sleep(act reconnect.Action) {
-	until := act.Until
+	var answer chan time.Duration
+	wait := act.Until - nc.now()
 	if f := nc.cfg.customDelay; f != nil && act.Round > 0 {
-		until = nc.now() + max(f(act.Round), time.Millisecond)
-		nc.mu.Lock()
-		nc.machine.Delay(until)
-		nc.mu.Unlock()
+		// User code, which may close the Conn, and so waits for us.
+		answer = make(chan time.Duration, 1)
+		go func() { answer <- f(act.Round) }()
+		wait = math.MaxInt64
 	}
-	t := time.NewTimer(until - nc.now())
+	t := time.NewTimer(wait)
 	defer t.Stop()
-	select {
-	case <-t.C:
-		nc.mu.Lock()
-		nc.machine.Delay(0)
-		nc.mu.Unlock()
-	case <-nc.poke:
-		nc.mu.Lock()
-		nc.machine.Now()
-		nc.mu.Unlock()
-	case <-nc.ctx.Done():
+	for {
+		select {
+		case d := <-answer:
+			d = max(d, time.Millisecond)
+			nc.mu.Lock()
+			nc.machine.Delay(nc.now() + d)
+			nc.mu.Unlock()
+			t.Reset(d)
+			continue
+		case <-t.C:
+			nc.mu.Lock()
+			nc.machine.Delay(0)
+			nc.mu.Unlock()
+		case <-nc.poke:
+			nc.mu.Lock()
+			nc.machine.Now()
+			nc.mu.Unlock()
+		case <-nc.ctx.Done():
+		}
+		return
 	}
 }
 
