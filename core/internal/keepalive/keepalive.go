@@ -10,6 +10,9 @@ import "time"
 // for their confirmation.
 const ConfirmAfter = time.Second
 
+// forever is longer than any link lives, and adds up to no overflow.
+const forever = 50 * 365 * 24 * time.Hour
+
 // Config is the user's choice.
 type Config struct {
 	Interval       time.Duration // of inbound silence before a PING; <= 0: no keep-alive
@@ -56,13 +59,18 @@ func Decide(c Config, in Input) Decision {
 	if c.Interval <= 0 {
 		return d
 	}
-	limit := c.Interval * time.Duration(max(c.MaxOutstanding, 1))
+	c.Interval = min(c.Interval, forever)
+	limit := forever
+	if n := time.Duration(max(c.MaxOutstanding, 1)); c.Interval <= forever/n {
+		limit = c.Interval * n
+	}
 	switch {
 	case in.Outstanding && in.OldestPing != 0:
 		if in.Now-in.OldestPing >= limit {
 			return Decision{Dead: true}
 		}
 		next(in.OldestPing + limit)
+		next(in.Now + c.Interval) // the PONG may come, and then silence
 	case in.Outstanding:
 		// Waits to be written; the write timeout watches over that.
 		next(in.Now + c.Interval)
