@@ -81,11 +81,15 @@ cover: ## Test coverage of core, its integration tests included, in .tmp/cover.h
 	go tool cover -func=.tmp/cover.txt | tail -n 1
 	go tool cover -html=.tmp/cover.txt -o .tmp/cover.html
 
-bench: ## Measure against other clients; ARGS goes to the program
-	@cd tools/bench && go run . $(ARGS)
+bench: ## Measure against nats.go, in about 20 minutes, and write docs/benchmarks; ARGS changes the comparison
+	@mkdir -p $(BIN) && cd tools/bench && go build -o $(BIN)/natsbench .
+	@natsbench compare --scenarios all --drivers nats.go,perigee,perigee-onreader,raw -o docs/benchmarks/standard.json $(ARGS)
+	@natsbench compare --scenarios no-ballast --ballast 0 -o docs/benchmarks/no-ballast.json $(ARGS)
+	@natsbench report docs/benchmarks.md
 
-bench-quick: ## The same, short: to see that it runs
-	@cd tools/bench && go run . -quick $(ARGS)
+bench-quick: ## The same in under a minute, one line a scenario: name, times faster, times less CPU, allocations
+	@mkdir -p $(BIN) && cd tools/bench && go build -o $(BIN)/natsbench .
+	@natsbench quick $(ARGS)
 
 examples: ## Run the example programs and compare what they print
 	$(call each,docs/examples,go test -count=1 ./...)
