@@ -182,9 +182,7 @@ func (d *receiver) readerBegins(s *Subscription) bool {
 
 func (d *receiver) readerDone(s *Subscription) {
 	s.chain.n = 0
-	if max := s.max.Load(); max > 0 && s.received.Load() >= max {
-		d.usedUp(s)
-	}
+	d.checkUsedUp(s)
 	s.mu.Lock()
 	s.busy = false
 	over := s.checkOver()
@@ -200,20 +198,16 @@ func (d *receiver) accept(s *Subscription, buf []byte) {
 	first, n, bytes, memory := c.first, c.n, c.bytes, c.memory
 	c.n, c.bytes, c.memory = 0, 0, 0
 
-	last := false // the last messages of AutoUnsubscribe
 	if max := s.max.Load(); max > 0 {
 		got := s.received.Load()
 		if got >= max {
 			d.orphaned += uint64(n)
 			return
 		}
-		if left := int(max - got); n >= left {
-			last = true
-			if n > left {
-				d.orphaned += uint64(n - left)
-				n = left
-				bytes, memory = d.sum(first, n)
-			}
+		if left := int(max - got); n > left {
+			d.orphaned += uint64(n - left)
+			n = left
+			bytes, memory = d.sum(first, n)
 		}
 	}
 	dropped := uint64(0)
@@ -225,9 +219,7 @@ func (d *receiver) accept(s *Subscription, buf []byte) {
 	if dropped > 0 && s.overflow == OverflowEnd {
 		d.endSlow(s)
 	}
-	if last {
-		d.usedUp(s)
-	}
+	d.checkUsedUp(s)
 }
 
 // sum adds up the first n messages of a chain.
@@ -382,7 +374,7 @@ func (d *receiver) push(s *Subscription, n, bytes int, dropped uint64) {
 	feed := false
 	switch s.kind {
 	case kindHandler:
-		for want := min(s.concurrency, s.q.Len()); s.slots < want; s.slots++ {
+		for want := min(s.concurrency, len(s.runs)+s.q.Len()); s.slots < want; s.slots++ {
 			d.ready = append(d.ready, s)
 		}
 	case kindSync:
@@ -411,10 +403,14 @@ func (s *Subscription) noteDrop(n uint64) {
 	s.episode += n
 }
 
-// usedUp ends a subscription that has had its last message.
-func (d *receiver) usedUp(s *Subscription) {
-	d.nc.reg.remove(s)
-	s.end(nil, false)
+// checkUsedUp ends a subscription that has had its last message. It looks after
+// received was counted, and AutoUnsubscribe looks after it set max: one of them
+// sees both.
+func (d *receiver) checkUsedUp(s *Subscription) {
+	if max := s.max.Load(); max > 0 && s.received.Load() >= max {
+		d.nc.reg.remove(s)
+		s.end(nil, false)
+	}
 }
 
 // endSlow ends a subscription that could not keep up.
@@ -453,5 +449,6 @@ func (d *receiver) large(s *Subscription, buf []byte, f *wire.Frame) {
 	d.touched[0] = nil
 	d.touched, d.raws = d.touched[:0], d.raws[:0]
 	d.push(s, 1, f.Size, 0)
+	d.checkUsedUp(s)
 	d.finish()
 }

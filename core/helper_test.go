@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -216,3 +217,7 @@ func (c *collector) len() int {
 	defer c.mu.Unlock()
 	return len(c.msgs)
 }
+
+var errDeadline = context.DeadlineExceeded
+
+func goexit() { runtime.Goexit() }
