@@ -273,6 +273,7 @@ func TestHandshakeStages(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				n, s := fakeserver.One()
+				t.Cleanup(n.Wait)
 				s.Script(stage)
 				start := time.Now()
 				_, err := Connect(t.Context(), "server", options(n, nil)...)

@@ -238,3 +238,16 @@ func (s *Server) Broadcast(text string) {
 		p.Send(text)
 	}
 }
+
+// Wait returns when all connections of all hosts have ended.
+func (n *Net) Wait() {
+	n.mu.Lock()
+	var peers []*Peer
+	for _, s := range n.hosts {
+		peers = append(peers, s.Peers()...)
+	}
+	n.mu.Unlock()
+	for _, p := range peers {
+		<-p.Done()
+	}
+}
