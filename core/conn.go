@@ -50,7 +50,7 @@ type Conn struct {
 	secured     bool       // the last link was protected by TLS
 	everUp      bool
 	draining    bool
-	drained     chan struct{} // closed when Drain is over
+	drained     chan struct{} // set by the first Drain, closed when it is over
 	closed      bool
 	byUser      error         // why the link is being ended, if the user wants it
 	err         error         // why Closed
@@ -176,9 +176,11 @@ func withTimeout(ctx context.Context, d time.Duration) (context.Context, context
 	return context.WithTimeoutCause(ctx, d, timeoutAfter(d))
 }
 
-func timeoutAfter(d time.Duration) error { return defaultTimeout{"default timeout " + d.String()} }
+func timeoutAfter(d time.Duration) error {
+	return defaultTimeout{"default timeout of " + d.String() + " exceeded"}
+}
 
-// Done is closed when the Conn is Closed.
+// Done is closed when the Conn is Closed and its last event was handled.
 func (nc *Conn) Done() <-chan struct{} { return nc.done }
 
 // Err says why the Conn is Closed: nil while it is not, and after Close and
@@ -219,11 +221,7 @@ func (nc *Conn) Buffered() int { return nc.out.Buffered() }
 func (nc *Conn) NumSubscriptions() int {
 	nc.reg.mu.Lock()
 	defer nc.reg.mu.Unlock()
-	n := nc.reg.active
-	if nc.reqs.subscribed() {
-		n--
-	}
-	return n
+	return nc.reg.active - nc.reg.internal
 }
 
 // Server is one member of the pool.

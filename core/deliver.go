@@ -87,11 +87,11 @@ func (d *receiver) Message(buf []byte, pos int, f *wire.Frame) {
 
 // direct delivers on the reader: replies, and handlers that asked for it.
 func (d *receiver) direct(s *Subscription, b []byte, f *wire.Frame) {
-	if s.kind == kindMux {
-		if !d.nc.reqs.reply(b, f) {
-			d.orphaned++
-		} else {
+	if s.kind >= kindMux {
+		if s.kind == kindMux && d.nc.reqs.reply(b, f) || s.kind == kindInbox && d.nc.reqs.replyOwn(s.request, b, f) {
 			d.replies++
+		} else {
+			d.orphaned++
 		}
 		return
 	}
@@ -165,6 +165,23 @@ func (d *receiver) finish() {
 		in.replies.Add(d.replies)
 	}
 	d.msgs, d.bytes, d.orphaned, d.replies = 0, 0, 0, 0
+}
+
+// reset is called between two links. There is something to do only if a handler
+// on the reader ended its goroutine: what had been noted is gone.
+func (d *receiver) reset() {
+	for _, s := range d.touched {
+		if s.kind == kindReader {
+			s.handled.Store(s.received.Load()) // the handler had it
+			d.readerDone(s)
+			continue
+		}
+		d.orphaned += uint64(s.chain.n)
+		s.chain.n, s.chain.bytes, s.chain.memory = 0, 0, 0
+	}
+	clear(d.touched)
+	d.touched, d.raws = d.touched[:0], d.raws[:0]
+	d.finish()
 }
 
 // readerBegins notes that the reader is at a subscription's handler, until
@@ -382,8 +399,12 @@ func (d *receiver) push(s *Subscription, n, bytes int, dropped uint64) {
 			s.signal()
 		}
 	case kindChan:
-		if s.feedNow(); s.q.Len() > 0 && !s.busy {
-			s.busy, feed = true, true
+		if s.feedNow(); !s.busy {
+			if feed = s.q.Len() > 0; feed {
+				s.busy = true
+			} else {
+				s.emptied() // not over: it is not closed
+			}
 		}
 	}
 	s.mu.Unlock()

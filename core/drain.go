@@ -3,6 +3,7 @@ package nats
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/perigee-go/nats/core/internal/wire"
@@ -38,7 +39,9 @@ func (nc *Conn) OnDrain(f func(context.Context) error) (remove func()) {
 // and closes. It always ends Closed. A ctx without a deadline gets DrainTimeout;
 // if it ends first, or a hook fails, Drain closes at once and *LossError says
 // what was lost. A lost link is waited for. From a handler, call it in a
-// goroutine: it waits for the handler. A second call waits for the first.
+// goroutine: it waits for the handler. Messages that wait in a SubscribeSync
+// subscription or for a channel wait for somebody who takes them, so
+// unsubscribe one that is not read any more. A second call waits for the first.
 func (nc *Conn) Drain(ctx context.Context) error {
 	if nc == nil || nc.cfg == nil {
 		return errNilConn
@@ -53,8 +56,7 @@ func (nc *Conn) Drain(ctx context.Context) error {
 		nc.mu.Unlock()
 		return ErrClosed
 	}
-	if nc.draining {
-		done := nc.drained
+	if done := nc.drained; done != nil {
 		nc.mu.Unlock()
 		select {
 		case <-done:
@@ -63,10 +65,11 @@ func (nc *Conn) Drain(ctx context.Context) error {
 			return opError("drain", nc.lastServer(), context.Cause(ctx))
 		}
 	}
-	nc.drained = make(chan struct{})
-	hooks := nc.hooks
+	done := make(chan struct{})
+	nc.drained = done
+	hooks := slices.Clone(nc.hooks)
 	nc.mu.Unlock()
-	defer close(nc.drained)
+	defer close(done)
 
 	var errs []error
 	for i := len(hooks) - 1; i >= 0; i-- {
@@ -89,7 +92,7 @@ func (nc *Conn) Drain(ctx context.Context) error {
 func (nc *Conn) drain(ctx context.Context) error {
 	subs := nc.reg.activeSubs()
 	for _, s := range subs {
-		if s.kind != kindMux {
+		if !s.internal() {
 			s.beginDrain()
 		}
 	}
@@ -98,12 +101,12 @@ func (nc *Conn) drain(ctx context.Context) error {
 		return err
 	}
 	for _, s := range subs {
-		if s.kind != kindMux {
+		if !s.internal() {
 			s.arrivedAll()
 		}
 	}
 	for _, s := range nc.reg.all() {
-		if s.kind == kindMux {
+		if s.internal() {
 			continue
 		}
 		select {

@@ -200,7 +200,7 @@ type LossError struct {
 }
 
 func (e *LossError) Error() string {
-	s := fmt.Sprintf("nats: connection ended with %d messages undelivered, %d unsent, %d unknown", e.Undelivered, e.Unsent, e.Unknown)
+	s := fmt.Sprintf("nats: messages lost at the end of the connection: %d undelivered, %d unsent, %d unknown", e.Undelivered, e.Unsent, e.Unknown)
 	if e.Err != nil {
 		s += ": " + strings.TrimPrefix(e.Err.Error(), "nats: ")
 	}

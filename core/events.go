@@ -2,6 +2,7 @@ package nats
 
 import (
 	"context"
+	"errors"
 	"iter"
 	"log/slog"
 	"sync"
@@ -17,6 +18,7 @@ type events struct {
 	waiting []queuedEvent
 	running bool
 	closed  bool // the last event is queued
+	warned  bool // a loss was logged that a reconnect ends; the deliverer's
 	dropped uint64
 	streams map[*eventStream]struct{}
 }
@@ -61,6 +63,13 @@ func (nc *Conn) emit(e Event) {
 	}
 }
 
+// close lets no event in.
+func (ev *events) close() {
+	ev.mu.Lock()
+	defer ev.mu.Unlock()
+	ev.closed = true
+}
+
 func (nc *Conn) deliverEvents() {
 	ev := &nc.events
 	for {
@@ -83,6 +92,9 @@ func (nc *Conn) deliverEvents() {
 			if nc.cfg.onEvent == nil && len(q.handlers) == 0 {
 				nc.logEvent(q.event)
 			}
+			if _, last := q.event.(Closed); last {
+				close(nc.done)
+			}
 		}
 	}
 }
@@ -96,11 +108,13 @@ func (nc *Conn) logEvent(e Event) {
 	level := slog.LevelDebug
 	switch e := e.(type) {
 	case Disconnected:
-		if e.Err != nil {
+		if nc.events.warned = e.Err != nil; nc.events.warned {
 			level = slog.LevelWarn
 		}
 	case Reconnected:
-		level = slog.LevelInfo
+		if nc.events.warned { // the end of the episode
+			level = slog.LevelInfo
+		}
 	case ConnectFailed:
 		if e.Attempt == 1 {
 			level = slog.LevelWarn
@@ -108,7 +122,7 @@ func (nc *Conn) logEvent(e Event) {
 	case SlowConsumer, AsyncError:
 		level = slog.LevelWarn
 	case SubscriptionEnded:
-		if e.Err != nil {
+		if e.Err != nil && !errors.Is(e.Err, ErrClosed) { // Closed tells of that
 			level = slog.LevelWarn
 		}
 	case Closed:

@@ -41,6 +41,7 @@ type registry struct {
 
 	mu        sync.Mutex // guards all below
 	lastSID   uint64
+	internal  int                        // of active: those that no user made
 	active    int                        // subscriptions in the directory
 	ending    map[*Subscription]struct{} // not in it any more, and not over
 	listeners map[*Subscription]struct{} // with an event handler
@@ -68,6 +69,9 @@ func (r *registry) add(s *Subscription) (epoch uint64) {
 	p.live++
 	p.slots[s.sid%pageLen].Store(s)
 	r.active++
+	if s.internal() {
+		r.internal++
+	}
 	if s.onEvent != nil {
 		if r.listeners == nil {
 			r.listeners = make(map[*Subscription]struct{})
@@ -90,6 +94,9 @@ func (r *registry) remove(s *Subscription) (epoch uint64, removed bool) {
 	p := d.pages[i]
 	p.slots[s.sid%pageLen].Store(nil)
 	r.active--
+	if s.internal() {
+		r.internal--
+	}
 	if r.ending == nil {
 		r.ending = make(map[*Subscription]struct{})
 	}

@@ -79,9 +79,8 @@ func (nc *Conn) beginRequest(m Msg) (p *pending, own *Subscription, err error) {
 		return nc.reqs.begin(m.Subject), nil, nil
 	}
 	p = nc.reqs.beginOwn(m.Subject, m.Reply)
-	s := &Subscription{kind: kindReader, subject: m.Reply, concurrency: 1}
+	s := &Subscription{kind: kindInbox, subject: m.Reply, concurrency: 1, request: p}
 	s.max.Store(1)
-	s.handler = func(m Msg) { nc.reqs.answerOwn(p, m.Clone()) }
 	if err := nc.register(s, true); err != nil {
 		nc.reqs.abandon(p, err)
 		nc.reqs.release(p)

@@ -56,8 +56,6 @@ type outcome struct {
 
 func (r *requests) init(inboxPrefix string) { r.prefix = inboxPrefix + "." + rand.Text() + "." }
 
-func (r *requests) subscribed() bool { return r.muxed.Load() }
-
 const hex = "0123456789abcdef"
 
 // begin opens a request.
@@ -279,6 +277,15 @@ func (r *requests) refused(pe *PermissionError) {
 	}
 }
 
+// refuse ends one request whose reply the server did not permit.
+func (r *requests) refuse(p *pending, pe *PermissionError) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if p.open {
+		r.settle(p, outcome{err: pe}, &r.count.cancelled)
+	}
+}
+
 // muxRefused ends all requests whose replies cannot come: the server did not
 // permit the subscription to them.
 func (r *requests) muxRefused(pe *PermissionError) {
@@ -317,13 +324,15 @@ func (r *requests) beginOwn(subject, reply string) *pending {
 	return p
 }
 
-// answerOwn settles such a request.
-func (r *requests) answerOwn(p *pending, m Msg) {
+// replyOwn takes a message of such a subscription, on the reader.
+func (r *requests) replyOwn(p *pending, b []byte, f *wire.Frame) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if p.open {
-		r.answer(p, m)
+	if !p.open {
+		return false
 	}
+	r.answer(p, copyMsg(b, f))
+	return true
 }
 
 // send hands the request to the outbox and notes where it stands, in one step,

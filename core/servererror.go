@@ -145,11 +145,16 @@ func (nc *Conn) refuseSubscription(e serverError, pe *PermissionError) bool {
 	if found == nil {
 		return false
 	}
-	if found.kind == kindMux {
+	switch found.kind {
+	case kindMux:
 		nc.reqs.muxRefused(pe)
+	case kindInbox:
+		nc.reqs.refuse(found.request, pe)
+	}
+	if found.internal() {
 		nc.reg.remove(found)
 		found.end(pe, true)
-		return false
+		return found.kind == kindInbox // the request returns it
 	}
 	nc.reg.remove(found)
 	nc.last.Store(&e.err)

@@ -18,7 +18,7 @@ type Stats struct {
 	InDropped       uint64 // overflow, or discarded by Unsubscribe or Close
 	InOrphaned      uint64 // for a subscription or request that had ended
 	InReplies       uint64 // to requests
-	InPending       uint64 // 0 after Close
+	InPending       uint64 // after Close: what handlers are at that have not returned
 
 	// Requests = Answered + NoResponders + TimedOut + Cancelled + RequestsUnknown + RequestsOpen.
 	// Cancelled counts those that ended for any other reason before a reply:

@@ -186,9 +186,6 @@ func (s *Subscription) pump() {
 		s.mu.Lock()
 		if sent {
 			s.count(1, uint64(e.Size()))
-		} else {
-			s.discarded++
-			s.discardedB += uint64(e.Size())
 		}
 		s.runEnds(start)
 	}

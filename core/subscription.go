@@ -19,6 +19,7 @@ const (
 	kindChan                   // the user's channel
 	kindReader                 // a handler on the reader
 	kindMux                    // replies to requests
+	kindInbox                  // the reply to one request
 )
 
 // Subscription is one interest in a subject. It is over after Unsubscribe,
@@ -35,6 +36,7 @@ type Subscription struct {
 	overflow    OverflowPolicy
 	handler     func(Msg) // with tracing and recovery around it
 	ch          chan<- Msg
+	request     *pending // kindInbox
 	onEvent     func(*Conn, Event)
 	origin      origin
 
@@ -323,6 +325,14 @@ func (s *Subscription) discardQueue() {
 	s.poppedB += uint64(b)
 	s.discarded += uint64(n)
 	s.discardedB += uint64(b)
+	// What workers have in hand will not be handled either, but for the one
+	// message each that they are at. That is written off at once; runEnds
+	// makes it exact.
+	if msgs, bytes := s.pending(); msgs > uint64(len(s.runs)) {
+		lost := msgs - uint64(len(s.runs))
+		s.discarded += lost
+		s.discardedB += bytes * lost / msgs
+	}
 	s.notifySettled()
 }
 
@@ -335,11 +345,14 @@ func (s *Subscription) checkOver() bool {
 	return true
 }
 
+// internal reports whether no user made it.
+func (s *Subscription) internal() bool { return s.kind >= kindMux }
+
 // finish does what is due once, when the subscription is over; no lock held.
 func (s *Subscription) finish() {
 	s.nc.reg.retire(s)
 	close(s.doneCh)
-	if s.kind != kindMux {
+	if !s.internal() {
 		s.nc.emit(SubscriptionEnded{s, s.Err()})
 	}
 }

@@ -255,6 +255,7 @@ func (nc *Conn) awaitSync(l *link.Link, synced <-chan outbox.Pong) error {
 // leave takes everything off a link that has ended: what was not sent stays for
 // the next one, open requests fail.
 func (nc *Conn) leave(l *link.Link, epoch uint64) (unknown uint64) {
+	nc.rcv.reset()
 	nc.reg.detach()
 	return nc.reqs.linkLost(nc.out, epoch, l.Resumable())
 }
@@ -388,6 +389,7 @@ func (nc *Conn) shut(err error) {
 	nc.err = err
 	nc.link = nil
 	drained := nc.drainedWell
+	failed := !nc.everUp && !nc.cfg.retryFirst
 	nc.broadcast()
 	nc.mu.Unlock()
 
@@ -402,7 +404,11 @@ func (nc *Conn) shut(err error) {
 		s.end(end, true)
 	}
 	nc.work.stop()
-	nc.emit(Closed{err})
 	nc.stop()
-	close(nc.done)
+	if failed { // Connect returns why; nobody has seen this Conn
+		nc.events.close()
+		close(nc.done)
+		return
+	}
+	nc.emit(Closed{err})
 }

@@ -267,10 +267,6 @@ func (s *Subscription) run() (again bool) {
 	returned = true
 
 	s.mu.Lock()
-	if left := uint64(len(seg)) - did.done; left > 0 { // it was stopped
-		s.discarded += left
-		s.discardedB += bytes - did.bytes
-	}
 	s.runEnds(start)
 	if s.concurrency == 1 {
 		s.q.Put(seg)
@@ -292,8 +288,10 @@ func (s *Subscription) run() (again bool) {
 // waits gets another worker.
 func (s *Subscription) abandon(start, lost, lostB uint64) {
 	s.mu.Lock()
-	s.discarded += lost
-	s.discardedB += lostB
+	if !s.stopped.Load() {
+		s.discarded += lost
+		s.discardedB += lostB
+	}
 	s.runEnds(start)
 	more := s.q.Len() > 0
 	over := false
@@ -315,6 +313,9 @@ func (s *Subscription) runEnds(start uint64) {
 	if i := slices.Index(s.runs, start); i >= 0 {
 		s.runs[i] = s.runs[len(s.runs)-1]
 		s.runs = s.runs[:len(s.runs)-1]
+	}
+	if s.stopped.Load() && len(s.runs) == 0 {
+		s.discarded, s.discardedB = s.popped-s.handled.Load(), s.poppedB-s.handledBytes.Load()
 	}
 	s.notifySettled()
 }

@@ -21,6 +21,8 @@ import (
 var (
 	ErrStale        = errors.New("no PONG in time: the link is dead")
 	ErrWriteTimeout = errors.New("the peer took no bytes for the write timeout")
+
+	errReaderGone = errors.New("a handler on the reader ended its goroutine")
 )
 
 // Sink takes what arrives. All calls are made by the link's reader, one at a
@@ -113,7 +115,11 @@ func (l *Link) Start(epoch uint64) {
 	l.watchdog = time.AfterFunc(time.Hour, l.bark)
 	l.watchdog.Stop()
 	l.lastIn.Store(int64(l.now()))
-	l.done.Go(func() { l.end(l.readLoop()) })
+	l.done.Go(func() {
+		err := errReaderGone // unless it returns
+		defer func() { l.end(err) }()
+		err = l.readLoop()
+	})
 	l.done.Go(func() {
 		if err := l.writeLoop(); err != nil {
 			l.writerFailed(err)

@@ -67,7 +67,7 @@ func (p *Pool) Discover(addresses []string, from *Server) (added, removed []*Ser
 	var named []*Server
 	for _, a := range addresses {
 		host, port, err := net.SplitHostPort(a)
-		if err != nil || host == "" || port == "" || len(named) == maxDiscovered {
+		if err != nil || host == "" || !validPort(port) || len(named) == maxDiscovered {
 			continue
 		}
 		s := &Server{Scheme: from.Scheme, Host: host, Port: port, User: from.User, TLSName: host, Discovered: true}

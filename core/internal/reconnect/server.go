@@ -60,10 +60,7 @@ func ParseURLs(list string) ([]*Server, error) {
 // ParseURL reads one server URL: a scheme (nats by default), user info, host
 // and port. Errors never quote what may be a secret.
 func ParseURL(s string) (*Server, error) {
-	shown := s
-	if i := strings.LastIndexByte(s, '@'); i >= 0 {
-		shown = s[i+1:]
-	}
+	shown := showHost(s)
 	fail := func(problem string) (*Server, error) {
 		return nil, errors.New(strconv.Quote(shown) + " " + problem)
 	}
@@ -85,6 +82,9 @@ func ParseURL(s string) (*Server, error) {
 	if u.Hostname() == "" {
 		return fail("has no host")
 	}
+	if strings.Contains(u.Hostname(), ":") && u.Host[0] != '[' {
+		return fail("has more than one port, or an IPv6 address without brackets")
+	}
 	if u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "" {
 		return fail("has more than a scheme, user, host and port")
 	}
@@ -92,8 +92,37 @@ func ParseURL(s string) (*Server, error) {
 	if port == "" {
 		port = DefaultPort
 	}
-	if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 {
+	if !validPort(port) {
 		return fail("has an impossible port")
 	}
 	return &Server{Scheme: u.Scheme, Host: u.Hostname(), Port: port, User: u.User, TLSName: u.Hostname()}, nil
+}
+
+func validPort(s string) bool {
+	n, err := strconv.ParseUint(s, 10, 16)
+	return err == nil && n > 0
+}
+
+// showHost is what an error may show of a URL, however broken it is: what stands
+// where host and port should. Behind a colon only digits are a port; anything
+// else may be a password that lacks its @.
+func showHost(s string) string {
+	if i := strings.LastIndexByte(s, '@'); i >= 0 {
+		s = s[i+1:]
+	} else if _, rest, ok := strings.Cut(s, "://"); ok {
+		s = rest
+	}
+	if i := strings.IndexAny(s, "/?#"); i >= 0 {
+		s = s[:i]
+	}
+	from := 0
+	if strings.HasPrefix(s, "[") {
+		from = strings.IndexByte(s, ']') + 1
+	}
+	if i := strings.IndexByte(s[from:], ':'); i >= 0 {
+		if i += from; strings.Trim(s[i+1:], "0123456789") != "" {
+			s = s[:i]
+		}
+	}
+	return s
 }

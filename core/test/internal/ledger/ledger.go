@@ -81,8 +81,22 @@ func SameSubscriptions(t testing.TB, srv *natstest.Server, nc *nats.Conn, want .
 		t.Fatal(err)
 	}
 	slices.Sort(want)
-	if got := srv.Subscriptions(nc.Name()); !slices.Equal(got, want) {
-		t.Errorf("the server knows subscriptions %q, the client has %q", got, want)
+	// An older link of the connection may still be on its way out there.
+	limit := time.NewTimer(5 * time.Second)
+	defer limit.Stop()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for {
+		got := srv.Subscriptions(nc.Name())
+		if slices.Equal(got, want) {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-limit.C:
+			t.Errorf("the server knows subscriptions %q, the client has %q", got, want)
+			return
+		}
 	}
 }
 
