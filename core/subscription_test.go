@@ -189,12 +189,10 @@ func TestMessages(t *testing.T) {
 			t.Errorf("%d and %d messages", count, len(msgs))
 		}
 		feed(s, "a", 0, 3)
-		time.AfterFunc(time.Second, func() {
-			if err := sub.Drain(t.Context()); err != nil {
-				t.Error(err)
-			}
-		})
+		drained := make(chan error, 1)
+		time.AfterFunc(time.Second, func() { drained <- sub.Drain(t.Context()) })
 		msgs, err = Collect(sub.Messages(in(t, time.Minute)))
+		must(t, <-drained)
 		if len(msgs) != 3 || err != nil {
 			t.Errorf("drained: %d messages, %v", len(msgs), err)
 		}

@@ -389,7 +389,6 @@ func (nc *Conn) shut(err error) {
 	nc.err = err
 	nc.link = nil
 	drained := nc.drainedWell
-	failed := !nc.everUp && !nc.cfg.retryFirst
 	nc.broadcast()
 	nc.mu.Unlock()
 
@@ -404,11 +403,7 @@ func (nc *Conn) shut(err error) {
 		s.end(end, true)
 	}
 	nc.work.stop()
-	nc.stop()
-	if failed { // Connect returns why; nobody has seen this Conn
-		nc.events.close()
-		close(nc.done)
-		return
-	}
 	nc.emit(Closed{err})
+	nc.stop()
+	close(nc.done)
 }
