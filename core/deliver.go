@@ -87,11 +87,11 @@ func (d *receiver) Message(buf []byte, pos int, f *wire.Frame) {
 
 // direct delivers on the reader: replies, and handlers that asked for it.
 func (d *receiver) direct(s *Subscription, b []byte, f *wire.Frame) {
-	if s.kind == kindMux {
-		if !d.nc.reqs.reply(b, f) {
-			d.orphaned++
-		} else {
+	if s.kind >= kindMux {
+		if s.kind == kindMux && d.nc.reqs.reply(b, f) || s.kind == kindInbox && d.nc.reqs.replyOwn(s.request, b, f) {
 			d.replies++
+		} else {
+			d.orphaned++
 		}
 		return
 	}

@@ -389,6 +389,7 @@ func (nc *Conn) shut(err error) {
 	nc.err = err
 	nc.link = nil
 	drained := nc.drainedWell
+	failed := !nc.everUp && !nc.cfg.retryFirst
 	nc.broadcast()
 	nc.mu.Unlock()
 
@@ -403,7 +404,11 @@ func (nc *Conn) shut(err error) {
 		s.end(end, true)
 	}
 	nc.work.stop()
-	nc.emit(Closed{err})
 	nc.stop()
-	close(nc.done)
+	if failed { // Connect returns why; nobody has seen this Conn
+		nc.events.close()
+		close(nc.done)
+		return
+	}
+	nc.emit(Closed{err})
 }
