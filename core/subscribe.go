@@ -145,16 +145,19 @@ func (s *Subscription) feedNow() {
 	if s.busy || s.nc.cfg.tracer != nil {
 		return // the pump keeps the order, and user code needs it unlocked
 	}
-	for s.q.Len() > 0 {
+	n, bytes := uint64(0), uint64(0)
+	for more := true; more && s.q.Len() > 0; {
 		e := s.q.Peek()
 		select {
 		case s.ch <- s.msg(e):
-			s.count(1, uint64(e.Size()))
+			n++
+			bytes += uint64(e.Size())
 			s.popChan()
 		default:
-			return
+			more = false
 		}
 	}
+	s.count(n, bytes)
 	s.notifySettled()
 }
 

@@ -165,6 +165,7 @@ func (p *workers) next() *Subscription {
 // work is a worker's life.
 func (p *workers) work(w *worker) {
 	defer p.left(w)
+	now := monotonic() // read once a run: at its end
 	p.mu.Lock()
 	for {
 		s := p.next()
@@ -173,12 +174,13 @@ func (p *workers) work(w *worker) {
 			p.mu.Unlock()
 			return
 		}
-		w.began = monotonic()
+		w.began = now
 		w.sub = s
-		p.since = w.began
+		p.since = now
 		p.mu.Unlock()
 
-		again := s.run()
+		var again bool
+		again, now = s.run(now)
 
 		p.mu.Lock()
 		w.sub = nil
@@ -224,7 +226,9 @@ func (p *workers) left(w *worker) {
 
 // dedicated is the life of a worker of one subscription.
 func (p *workers) dedicated(s *Subscription) {
-	for s.run() {
+	now := monotonic()
+	for again := true; again; {
+		again, now = s.run(now)
 	}
 }
 
@@ -234,8 +238,9 @@ type progress struct {
 }
 
 // run calls the handler for some of the messages that wait. It reports whether
-// there are more, in which case the caller still has its slot.
-func (s *Subscription) run() (again bool) {
+// there are more, in which case the caller still has its slot, and what time it
+// is at the end.
+func (s *Subscription) run(now time.Duration) (again bool, end time.Duration) {
 	var one [1]queue.Entry
 	seg := one[:0]
 	s.mu.Lock()
@@ -263,7 +268,7 @@ func (s *Subscription) run() (again bool) {
 			s.abandon(start, uint64(len(seg))-did.done, bytes-did.bytes)
 		}
 	}()
-	s.call(seg, &did)
+	end = s.call(seg, &did, now)
 	returned = true
 
 	s.mu.Lock()
@@ -280,7 +285,7 @@ func (s *Subscription) run() (again bool) {
 	if over {
 		s.finish()
 	}
-	return again
+	return again, end
 }
 
 // abandon mends the books after a run that did not return: the rest of its
@@ -324,10 +329,9 @@ func (s *Subscription) runEnds(start uint64) {
 // stopped. What was handled is counted in strides: as many calls as fit into
 // strideTime, so that a slow handler is counted call by call and a fast one
 // costs no atomic operation a message.
-func (s *Subscription) call(seg []queue.Entry, did *progress) {
+func (s *Subscription) call(seg []queue.Entry, did *progress, last time.Duration) (end time.Duration) {
 	limit := s.strideLimit()
 	stride := 1
-	last := monotonic()
 	for i := 0; i < len(seg); {
 		n, b := uint64(0), uint64(0)
 		for ; i < len(seg) && n < uint64(stride) && !s.stopped.Load(); i++ {
@@ -336,7 +340,7 @@ func (s *Subscription) call(seg []queue.Entry, did *progress) {
 			n++
 		}
 		if n == 0 {
-			return // stopped
+			return last // stopped
 		}
 		s.count(n, b)
 		did.done += n
@@ -356,6 +360,7 @@ func (s *Subscription) call(seg []queue.Entry, did *progress) {
 			s.slow.Store(false)
 		}
 	}
+	return last
 }
 
 func (s *Subscription) count(msgs, bytes uint64) {
