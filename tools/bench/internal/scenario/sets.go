@@ -29,6 +29,10 @@ var sets = map[string][]string{
 		"fair/0/s1", "retain/16/s1/msg", "retain/128/s1/msg", "retain/1024/s1/msg",
 		"block/1000", "resub/100000", "idle/1000", "stall/128/g1",
 	},
+	// Where the garbage collector runs often, because the heap is empty.
+	"no-ballast": {
+		"cb/16/s1/msg", "cb/128/s1/msg", "cb/1024/s1/msg", "cb/128/s1/hdr", "sync/128/s1/msg", "chan/128/s1/msg",
+	},
 	"quick": {
 		"pub/16/g1", "pub/128/g1", "pubhdr/128/g1", "cb/16/s1/msg", "cb/128/s1/msg", "cb/128/s1/hdr",
 		"sync/128/s1/msg", "req/128/c64", "e2e/128",
@@ -42,7 +46,7 @@ var compound = map[string][]string{
 }
 
 // SetNames lists the sets.
-func SetNames() []string { return []string{"pub", "sub", "req", "other", "core", "all", "quick"} }
+func SetNames() []string { return []string{"pub", "sub", "req", "other", "core", "all", "no-ballast", "quick"} }
 
 // Set returns the names of a set's scenarios.
 func Set(name string) ([]string, bool) {
