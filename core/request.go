@@ -55,7 +55,7 @@ func (nc *Conn) requestPlain(ctx context.Context, m Msg) (Msg, error) {
 	}
 	p, own, err := nc.beginRequest(m)
 	if err != nil {
-		return Msg{}, err
+		return Msg{}, unsent{opError("request", m.Subject, err)}
 	}
 	reply, err := nc.request(ctx, p, header, m.Data)
 	nc.reqs.release(p)
@@ -133,7 +133,7 @@ func (nc *Conn) request(ctx context.Context, p *pending, header string, data []b
 			}
 		}
 		if err != nil {
-			return nc.giveUpRequest(p, err)
+			return nc.giveUpRequest(p, unsent{err}) // it was not accepted
 		}
 		select {
 		case <-retry:

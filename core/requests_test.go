@@ -1,0 +1,545 @@
+package nats
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/perigee-go/nats/core/internal/fakeserver"
+)
+
+// echo makes the server answer requests to subject with their own data.
+func echo(s *fakeserver.Server, subject string) {
+	s.On("PUB", func(p *fakeserver.Peer, o *fakeserver.Op) bool {
+		if o.Subject != subject || o.Reply == "" {
+			return false
+		}
+		s.Deliver(o.Reply, "", o.Header, string(o.Data))
+		return true
+	})
+}
+
+// swallow makes the server take publishes to subject and do nothing.
+func swallow(s *fakeserver.Server, subject string) {
+	s.On("PUB", func(p *fakeserver.Peer, o *fakeserver.Op) bool { return o.Subject == subject })
+}
+
+type result struct {
+	msg Msg
+	err error
+}
+
+// request runs a request in the background.
+func request(t *testing.T, nc *Conn, ctx context.Context, subject string) <-chan result {
+	done := make(chan result, 1)
+	go func() {
+		m, err := nc.Request(ctx, subject, []byte("q"))
+		done <- result{m, err}
+	}()
+	synctest.Wait()
+	return done
+}
+
+func TestRequest(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		n, s := fakeserver.One()
+		nc := connect(t, n)
+		echo(s, "svc")
+		for i := range 100 {
+			m, err := nc.Request(t.Context(), "svc", fmt.Append(nil, i))
+			must(t, err)
+			if string(m.Data) != fmt.Sprint(i) || m.Sub() != nil || !strings.HasPrefix(m.Subject, "_INBOX.") {
+				t.Fatalf("reply %d is %+v", i, m)
+			}
+		}
+		if got := s.Ops("SUB"); len(got) != 1 || nc.NumSubscriptions() != 0 {
+			t.Errorf("100 requests made %s; %d subscriptions", names(got), nc.NumSubscriptions())
+		}
+		if got := s.Ops("UNSUB"); len(got) != 0 {
+			t.Errorf("and %s", names(got))
+		}
+		st := nc.Stats()
+		if st.Requests != 100 || st.Answered != 100 || st.InReplies != 100 {
+			t.Errorf("books %+v", st)
+		}
+		m := Msg{Subject: "svc", Data: []byte("x")}
+		m.Header.Set("A", "b")
+		reply, err := nc.RequestMsg(t.Context(), m)
+		must(t, err)
+		if reply.Header.Get("A") != "b" || m.Reply != "" {
+			t.Errorf("reply %+v to %+v", reply, m)
+		}
+	})
+}
+
+func TestNoResponders(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		n, _ := fakeserver.One()
+		nc := connect(t, n)
+		start := time.Now()
+		for _, m := range []Msg{{Subject: "svc.x"}, {Subject: "svc.x", Reply: "my.inbox"}} {
+			_, err := nc.RequestMsg(t.Context(), m)
+			isErr(t, err, ErrNoResponders)
+			var nr *NoRespondersError
+			if !errors.As(err, &nr) || nr.Subject != "svc.x" || !strings.Contains(err.Error(), "svc.x") || SafeToRetry(err) {
+				t.Errorf("error %v", err)
+			}
+		}
+		if d := time.Since(start); d != 0 {
+			t.Errorf("it took %v", d)
+		}
+		if st := nc.Stats(); st.NoResponders != 2 {
+			t.Errorf("books %+v", st)
+		}
+	})
+}
+
+// TestUserHeaderIsNoStatus: only the inline status of a server counts, with an
+// empty body; a responder's field named Status is the user's.
+func TestUserHeaderIsNoStatus(t *testing.T) {
+	for code := 100; code < 600; code += 7 {
+		bubble(t, func(t *testing.T) {
+			n, s := fakeserver.One()
+			nc := connect(t, n)
+			header := fmt.Sprintf("NATS/1.0\r\nStatus: %d\r\nDescription: no\r\n\r\n", code)
+			replies := []string{header, "NATS/1.0 503\r\n\r\nwith a body"}
+			i := 0
+			s.On("PUB", func(p *fakeserver.Peer, o *fakeserver.Op) bool {
+				h, body, _ := strings.Cut(replies[i], "\r\n\r\n")
+				i++
+				s.Deliver(o.Reply, "", h+"\r\n\r\n", body)
+				return true
+			})
+			m, err := nc.Request(t.Context(), "svc", nil)
+			must(t, err)
+			if c, _ := m.InlineStatus(); c != 0 || m.Header.Get("Status") != fmt.Sprint(code) {
+				t.Errorf("status %d of %+v", c, m)
+			}
+			m, err = nc.Request(t.Context(), "svc", nil)
+			must(t, err)
+			if c, _ := m.InlineStatus(); c != 503 || string(m.Data) != "with a body" {
+				t.Errorf("status %d of %+v", c, m)
+			}
+		})
+	}
+}
+
+// TestLateReplies: late, duplicate and forged replies meet nobody.
+func TestLateReplies(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		n, s := fakeserver.One()
+		nc := connect(t, n)
+		var inboxes []string
+		s.On("PUB", func(p *fakeserver.Peer, o *fakeserver.Op) bool {
+			inboxes = append(inboxes, o.Reply)
+			if o.Subject == "twice" {
+				s.Deliver(o.Reply, "", "", "1")
+				s.Deliver(o.Reply, "", "", "2")
+			}
+			return true
+		})
+		_, err := nc.Request(in(t, time.Second), "late", nil)
+		isErr(t, err, errDeadline)
+		done := request(t, nc, t.Context(), "open")
+		prefix := inboxes[0][:strings.LastIndex(inboxes[0], ".")+1]
+		for _, subj := range []string{
+			inboxes[0], prefix + "zz", prefix + "0", prefix + "0-", prefix + "-1", prefix + "ffffffff-1",
+			prefix + "0-fffffffff", prefix + "0-1-1", strings.ToLower(inboxes[1]),
+		} {
+			s.Peer().Msg(subj, s.Peer().Subs()[0].SID, "", "", "forged")
+		}
+		synctest.Wait()
+		select {
+		case r := <-done:
+			t.Errorf("the open request got %+v", r)
+		default:
+		}
+		if st := nc.Stats(); st.InOrphaned != 9 || st.InReplies != 0 || st.RequestsOpen != 1 {
+			t.Errorf("books %+v", st)
+		}
+		s.Deliver(inboxes[1], "", "", "right")
+		synctest.Wait()
+		if r := <-done; r.err != nil || string(r.msg.Data) != "right" {
+			t.Errorf("then %+v", r)
+		}
+		m, err := nc.Request(t.Context(), "twice", nil)
+		must(t, err)
+		synctest.Wait()
+		if st := nc.Stats(); string(m.Data) != "1" || st.InOrphaned != 10 || st.Answered != 2 || st.TimedOut != 1 {
+			t.Errorf("%q; books %+v", m.Data, st)
+		}
+	})
+}
+
+// TestRequestsOfALostLink: what had left is unknown; what had not is taken back,
+// safe to retry, and never sent.
+func TestRequestsOfALostLink(t *testing.T) {
+	for _, own := range []bool{false, true} {
+		bubble(t, func(t *testing.T) {
+			n, s := fakeserver.One()
+			swallow(s, "sent")
+			nc := connect(t, n, WriteBufferSize(1<<20))
+			ask := func(subject string) <-chan result {
+				if !own {
+					return request(t, nc, t.Context(), subject)
+				}
+				done := make(chan result, 1)
+				go func() {
+					m, err := nc.RequestMsg(t.Context(), Msg{Subject: subject, Reply: "r." + subject})
+					done <- result{m, err}
+				}()
+				synctest.Wait()
+				return done
+			}
+			sent := ask("sent")
+			p := s.Peer()
+			p.StallReads(true)
+			// The writer hangs in this one, so what follows has not left.
+			must(t, nc.Publish("big", make([]byte, 900_000)))
+			synctest.Wait()
+			must(t, nc.Publish("big", make([]byte, 300_000)))
+			synctest.Wait()
+			unsent := ask("unsent")
+			start := time.Now()
+			lose(s)
+			r := <-sent
+			isErr(t, r.err, ErrDisconnected, ErrOutcomeUnknown)
+			if SafeToRetry(r.err) {
+				t.Errorf("sent: %v is safe to retry", r.err)
+			}
+			r = <-unsent
+			isErr(t, r.err, ErrDisconnected)
+			if !SafeToRetry(r.err) || errors.Is(r.err, ErrOutcomeUnknown) {
+				t.Errorf("unsent: %v", r.err)
+			}
+			if d := time.Since(start); d != 0 {
+				t.Errorf("they knew after %v", d)
+			}
+			must(t, nc.Flush(in(t, time.Minute)))
+			for _, o := range s.Ops("PUB") {
+				if o.Subject == "unsent" {
+					t.Error("the request was sent on the next link")
+				}
+			}
+			if st := nc.Stats(); st.RequestsUnknown != 1 || st.Cancelled != 1 || st.OutDropped != 1 {
+				t.Errorf("books %+v", st)
+			}
+			for _, sub := range s.Peer().Subs() {
+				if own {
+					t.Errorf("a dead request's inbox was subscribed again: %+v", sub)
+				}
+			}
+		})
+	}
+}
+
+func TestRequestWhileDisconnected(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		n, s := fakeserver.One()
+		nc := connect(t, n)
+		echo(s, "svc")
+		s.Refuse(true)
+		lose(s)
+		start := time.Now()
+		_, err := nc.Request(in(t, time.Second), "svc", nil)
+		isErr(t, err, errDeadline)
+		if !SafeToRetry(err) || time.Since(start) != time.Second {
+			t.Errorf("after %v: %v", time.Since(start), err)
+		}
+		_, err = nc.Request(t.Context(), "svc", nil)
+		isErr(t, err, errDeadline)
+		if !SafeToRetry(err) || !strings.Contains(err.Error(), "default timeout") || time.Since(start) != 6*time.Second {
+			t.Errorf("after %v: %v", time.Since(start), err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := request(t, nc, ctx, "svc")
+		cancel()
+		r := <-done
+		isErr(t, r.err, context.Canceled)
+
+		done = request(t, nc, in(t, time.Minute), "svc")
+		s.Refuse(false)
+		if r := <-done; r.err != nil {
+			t.Errorf("with the next link: %v", r.err)
+		}
+		flush(t, nc)
+		if got := len(s.Payloads("svc")); got != 1 {
+			t.Errorf("%d requests arrived", got)
+		}
+
+		s.Refuse(true)
+		lose(s)
+		done = request(t, nc, t.Context(), "svc")
+		must(t, nc.Close())
+		r = <-done
+		isErr(t, r.err, ErrClosed)
+		if !SafeToRetry(r.err) {
+			t.Errorf("%v is not safe to retry, though nothing left", r.err)
+		}
+		_, err = nc.Request(t.Context(), "svc", nil)
+		isErr(t, err, ErrClosed)
+		if !SafeToRetry(err) {
+			t.Errorf("%v is not safe to retry, though nothing left", err)
+		}
+	})
+}
+
+func TestRequestTimeouts(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		n, s := fakeserver.One()
+		swallow(s, "svc")
+		nc := connect(t, n, RequestTimeout(3*time.Second))
+		for range 3 {
+			start := time.Now()
+			_, err := nc.Request(t.Context(), "svc", nil)
+			isErr(t, err, errDeadline)
+			if d := time.Since(start); d != 3*time.Second || SafeToRetry(err) || !strings.Contains(err.Error(), "default timeout") || t.Context().Err() != nil {
+				t.Errorf("after %v: %v", d, err)
+			}
+		}
+		cause := errors.New("enough")
+		ctx, cancel := context.WithCancelCause(t.Context())
+		done := request(t, nc, ctx, "svc")
+		cancel(cause)
+		isErr(t, (<-done).err, cause)
+		ctx, stop := context.WithCancel(t.Context())
+		stop()
+		_, err := nc.Request(ctx, "svc", nil)
+		isErr(t, err, context.Canceled)
+		if !SafeToRetry(err) {
+			t.Errorf("%v: nothing was begun", err)
+		}
+		if st := nc.Stats(); st.TimedOut != 3 || st.Cancelled != 1 || st.Requests != 4 {
+			t.Errorf("books %+v", st)
+		}
+	})
+}
+
+// TestRequestRefused: the server's refusal of the publish, of the reply, or of
+// the inbox fails the request at once.
+func TestRequestRefused(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		reply string
+		on    string
+		text  func(o *fakeserver.Op) string
+		op    string
+	}{
+		{"publish", "", "PUB", func(o *fakeserver.Op) string {
+			return fmt.Sprintf("Permissions Violation for Publish to %q", o.Subject)
+		}, "publish"},
+		{"reply", "", "PUB", func(o *fakeserver.Op) string {
+			return fmt.Sprintf("Permissions Violation for Publish with Reply of %q", o.Reply)
+		}, "publish"},
+		{"own reply", "r.1", "PUB", func(o *fakeserver.Op) string {
+			return fmt.Sprintf("Permissions Violation for Publish with Reply of %q", o.Reply)
+		}, "publish"},
+		{"mux", "", "SUB", func(o *fakeserver.Op) string {
+			return fmt.Sprintf("Permissions Violation for Subscription to %q", o.Subject)
+		}, "subscription"},
+		{"own inbox", "r.1", "SUB", func(o *fakeserver.Op) string {
+			return fmt.Sprintf("Permissions Violation for Subscription to %q", o.Subject)
+		}, "subscription"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				n, s := fakeserver.One()
+				log := &eventLog{}
+				nc := connect(t, n, log.option())
+				s.On("PUB", func(*fakeserver.Peer, *fakeserver.Op) bool { return true })
+				s.On(c.on, func(p *fakeserver.Peer, o *fakeserver.Op) bool { p.Err(c.text(o)); return true })
+				start := time.Now()
+				_, err := nc.RequestMsg(t.Context(), Msg{Subject: "svc", Reply: c.reply})
+				var pe *PermissionError
+				isErr(t, err, ErrPermission)
+				if !errors.As(err, &pe) || pe.Operation != c.op || time.Since(start) != 0 || SafeToRetry(err) {
+					t.Errorf("after %v: %v", time.Since(start), err)
+				}
+				synctest.Wait()
+				for _, e := range of[SubscriptionEnded](log) {
+					t.Errorf("event about a subscription nobody made: %v", e)
+				}
+				// And it works when it is permitted.
+				s.On(c.on, nil)
+				echo(s, "svc")
+				_, err = nc.RequestMsg(t.Context(), Msg{Subject: "svc", Reply: c.reply})
+				must(t, err)
+				if st := nc.Stats(); st.Cancelled != 1 || st.Answered != 1 {
+					t.Errorf("books %+v", st)
+				}
+			})
+		})
+	}
+}
+
+func TestRequestWithOwnInbox(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		n, s := fakeserver.One()
+		log := &eventLog{}
+		nc := connect(t, n, log.option())
+		echo(s, "svc")
+		m, err := nc.RequestMsg(t.Context(), Msg{Subject: "svc", Reply: "my.inbox", Data: []byte("x")})
+		must(t, err)
+		if m.Subject != "my.inbox" || string(m.Data) != "x" || m.Sub() != nil {
+			t.Errorf("reply %+v", m)
+		}
+		swallow(s, "svc")
+		_, err = nc.RequestMsg(in(t, time.Second), Msg{Subject: "svc", Reply: "my.inbox"})
+		isErr(t, err, errDeadline)
+		flush(t, nc)
+		if len(s.Peer().Subs()) != 0 || nc.NumSubscriptions() != 0 || len(log.all()) != 1 {
+			t.Errorf("left: %+v, %d, %v", s.Peer().Subs(), nc.NumSubscriptions(), log.all())
+		}
+	})
+}
+
+func TestRespond(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		n, s := fakeserver.One()
+		nc := connect(t, n)
+		_, err := nc.Subscribe("svc", func(m Msg) {
+			r := Msg{Subject: "ignored", Reply: "next", Data: []byte("re " + string(m.Data))}
+			r.Header.Set("A", "b")
+			if err := m.RespondMsg(r); err != nil || r.Subject != "ignored" {
+				t.Errorf("%v, %+v", err, r)
+			}
+		})
+		must(t, err)
+		m, err := nc.Request(t.Context(), "svc", []byte("x"))
+		must(t, err)
+		if string(m.Data) != "re x" || m.Header.Get("A") != "b" || m.Reply != "next" {
+			t.Errorf("reply %+v", m)
+		}
+		must(t, m.Respond([]byte("and on")))
+		flush(t, nc)
+		if got := s.Payloads("next"); len(got) != 1 {
+			t.Errorf("published %q", got)
+		}
+		sub, err := nc.SubscribeSync("plain")
+		must(t, err)
+		must(t, nc.Publish("plain", nil))
+		m, err = sub.Next(t.Context())
+		must(t, err)
+		isErr(t, m.Respond(nil), ErrMsgNoReply)
+		isErr(t, Msg{Subject: "a", Reply: "b"}.Respond(nil), ErrMsgNotBound)
+		isErr(t, Msg{}.RespondMsg(Msg{}), ErrMsgNotBound)
+
+		var got Msg
+		bound := Msg{Subject: "a", Reply: "b"}.Bind(func(m Msg) error { got = m; return ErrNoServers })
+		isErr(t, bound.Respond([]byte("z")), ErrNoServers)
+		if got.Subject != "b" || string(got.Data) != "z" {
+			t.Errorf("bound: %+v", got)
+		}
+	})
+}
+
+// TestManyRequesters: 64 at a time, each with its own answers.
+func TestManyRequesters(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		n, s := fakeserver.One()
+		echo(s, "svc")
+		nc := connect(t, n)
+		const requesters, each = 64, 50
+		var wg sync.WaitGroup
+		for r := range requesters {
+			wg.Go(func() {
+				for i := range each {
+					q := fmt.Sprint(r, i)
+					m, err := nc.Request(t.Context(), "svc", []byte(q))
+					if err != nil || string(m.Data) != q {
+						t.Errorf("%q for %q, %v", m.Data, q, err)
+						return
+					}
+				}
+			})
+		}
+		wg.Wait()
+		if st := nc.Stats(); st.Requests != requesters*each || st.Answered != st.Requests || len(s.Ops("SUB")) != 1 {
+			t.Errorf("books %+v", st)
+		}
+	})
+}
+
+// TestRequestsAndCuts: whatever happens to links, every request ends, and its
+// error says the truth about whether it was received.
+func TestRequestsAndCuts(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		n, s := fakeserver.One()
+		echo(s, "svc")
+		nc := connect(t, n)
+		var mu sync.Mutex
+		outcome := make(map[string]error)
+		var wg sync.WaitGroup
+		for r := range 16 {
+			wg.Go(func() {
+				for i := range 100 {
+					q := fmt.Sprint(r, " ", i)
+					_, err := nc.Request(t.Context(), "svc", []byte(q))
+					mu.Lock()
+					outcome[q] = err
+					mu.Unlock()
+					<-time.After(time.Duration(r+1) * time.Millisecond)
+				}
+			})
+		}
+		for k := range 30 {
+			<-time.After(17 * time.Millisecond)
+			s.Peer().CutAfter(100+13*k, k%2 == 0)
+		}
+		wg.Wait()
+		arrived := make(map[string]int)
+		for _, q := range s.Payloads("svc") {
+			arrived[q]++
+		}
+		for q, err := range outcome {
+			switch {
+			case arrived[q] > 1:
+				t.Errorf("%q arrived %d times", q, arrived[q])
+			case err == nil && arrived[q] != 1:
+				t.Errorf("%q was answered and did not arrive", q)
+			case err != nil && SafeToRetry(err) && arrived[q] != 0:
+				t.Errorf("%q arrived, but %v is safe to retry", q, err)
+			case err != nil && !SafeToRetry(err) && !errors.Is(err, ErrOutcomeUnknown):
+				t.Errorf("%q: %v", q, err)
+			}
+		}
+		if st := nc.Stats(); st.Reconnects == 0 || st.RequestsUnknown == 0 {
+			t.Errorf("books %+v", st)
+		}
+	})
+}
+
+func TestNewInbox(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		n, s := fakeserver.One()
+		nc := connect(t, n, CustomInboxPrefix("my.inbox"))
+		other := connect(t, n)
+		seen := make(map[string]bool)
+		for range 1000 {
+			i := nc.NewInbox()
+			if seen[i] || !strings.HasPrefix(i, "my.inbox.") {
+				t.Fatalf("inbox %q", i)
+			}
+			seen[i] = true
+			if o := other.NewInbox(); !strings.HasPrefix(o, "_INBOX.") || len(o) < len("_INBOX.")+26 {
+				t.Fatalf("inbox %q", o)
+			}
+		}
+		echo(s, "svc")
+		m, err := nc.Request(t.Context(), "svc", nil)
+		must(t, err)
+		if !strings.HasPrefix(m.Subject, "my.inbox.") {
+			t.Errorf("reply to %q", m.Subject)
+		}
+		prefix := nc.NewInbox()
+		prefix = prefix[:strings.LastIndex(prefix, ".")]
+		if strings.HasPrefix(m.Subject, prefix) {
+			t.Error("NewInbox is under the multiplexer's subject")
+		}
+	})
+}
