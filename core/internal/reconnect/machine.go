@@ -2,6 +2,7 @@ package reconnect
 
 import (
 	"math"
+	"slices"
 	"time"
 )
 
@@ -85,6 +86,9 @@ func (m *Machine) Next(now time.Duration, random float64) Action {
 	for len(m.todo) > 0 {
 		s := m.todo[0]
 		m.todo = m.todo[1:]
+		if !slices.Contains(m.pool.servers, s) {
+			continue // no longer a member
+		}
 		if s.notBefore <= now || !m.everUp && m.cfg.OnePass {
 			m.tried = true
 			return Action{Kind: Dial, Server: s}

@@ -276,9 +276,9 @@ func TestAbortOnAuth(t *testing.T) {
 		t.Helper()
 		now := m.until
 		for {
-			a := m.Next(now, 0)
+			a := m.Next(now, 0.5)
 			if a.Kind == Wait {
-				now = max(a.Until, now+1)
+				now = a.Until
 				continue
 			}
 			if a.Kind != Dial {
