@@ -14,7 +14,7 @@ import (
 )
 
 type compareCommand struct {
-	Scenarios  []string `default:"core" help:"Scenarios or sets of them (pub, sub, req, other, core, all, quick), comma separated; see list."`
+	Scenarios  []string `default:"core" help:"Scenarios or sets of them (pub, sub, req, other, core, all, no-ballast, quick), comma separated; see list."`
 	Match      string   `help:"Only the scenarios whose name matches this regular expression."`
 	Drivers    []string `default:"nats.go,perigee" help:"Clients; the first is the reference. raw adds the bare limits."`
 	Rounds     int      `default:"5" help:"How often each client runs each scenario."`
@@ -116,7 +116,7 @@ func commandText() string {
 type quickCommand struct {
 	Scenarios []string `default:"quick" help:"Scenarios or sets of them, comma separated."`
 	Rounds    int      `default:"5" help:"How often each client runs each scenario."`
-	Scale     float64  `default:"0.1" help:"Factor on the number of messages."`
+	Scale     float64  `default:"0.15" help:"Factor on the number of messages."`
 	Ballast   int      `default:"64" help:"MiB of live heap in each client process."`
 }
 
@@ -157,7 +157,7 @@ func (listCommand) Run() error {
 			fmt.Printf("  %-20s %s\n", s.Name, s)
 		}
 	}
-	fmt.Println("Sets of sets: core (pub and sub), all; quick is a part of all.")
+	fmt.Println("Sets of sets: core (pub and sub), all; no-ballast and quick are parts of all.")
 	fmt.Println("Other numbers may stand in the names, such as pub/4096/g16 or cb/16/s100/hdr.")
 	fmt.Println("Clients:", clientNames(clients()))
 	return nil

@@ -43,9 +43,9 @@ var (
 // Sizes in pixels. Bars and their texts must fit between the labels and the
 // right edge.
 const (
-	chartWidth  = 860
-	chartLeft   = 250 // where bars begin
-	chartRight  = 690 // where the longest bar ends
+	chartWidth  = 900
+	chartLeft   = 285 // where bars begin
+	chartRight  = 715 // where the longest bar ends
 	chartTop    = 92
 	barHeight   = 13
 	barStep     = 17

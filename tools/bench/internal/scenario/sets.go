@@ -46,7 +46,9 @@ var compound = map[string][]string{
 }
 
 // SetNames lists the sets.
-func SetNames() []string { return []string{"pub", "sub", "req", "other", "core", "all", "no-ballast", "quick"} }
+func SetNames() []string {
+	return []string{"pub", "sub", "req", "other", "core", "all", "no-ballast", "quick"}
+}
 
 // Set returns the names of a set's scenarios.
 func Set(name string) ([]string, bool) {

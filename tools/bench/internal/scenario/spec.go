@@ -41,7 +41,7 @@ type kind struct {
 	tls    bool   // has a variant over TLS, with -tls after its name
 	server bool   // measured through a real server
 	run    func(*run) error
-	text   string // formats Size, Width and Frame
+	text   string // with {size}, {width} and {frame} in it
 }
 
 // kinds is filled by init, because the run functions lead back to it.
@@ -49,23 +49,23 @@ var kinds map[string]kind
 
 func init() {
 	kinds = map[string]kind{
-		"pub":         {Publish, "SIZE/gN", true, false, runPublish, "publish %[1]s, %[2]s"},
-		"pubhdr":      {Publish, "SIZE/gN", true, false, runPublish, "publish %[1]s with a header built per message, %[2]s"},
-		"pubhdrready": {Publish, "SIZE/gN", true, false, runPublish, "publish %[1]s with a ready header, %[2]s"},
-		"pubmany":     {Publish, "SIZE/gN", true, false, runPublish, "publish %[1]s to 1,000 subjects, %[2]s"},
-		"cb":          {Receive, "SIZE/sN/FRAME", true, false, runReceive, "callback %[1]s, %[2]s%[3]s"},
-		"sync":        {Receive, "SIZE/sN/FRAME", true, false, runReceive, "next message %[1]s, %[2]s%[3]s"},
-		"chan":        {Receive, "SIZE/sN/FRAME", true, false, runReceive, "channel %[1]s, %[2]s%[3]s"},
-		"req":         {Request, "SIZE/cN", true, true, runRequest, "request %[1]s, %[2]s"},
-		"echo":        {Request, "SIZE/cN", true, true, runRequest, "request %[1]s, %[2]s, answered by the same client"},
-		"e2e":         {Request, "SIZE", true, true, runEndToEnd, "publish to subscription %[1]s over a server"},
-		"e2elat":      {Request, "SIZE", true, true, runLatency, "latency at 10,000 messages a second, %[1]s"},
+		"pub":         {Publish, "SIZE/gN", true, false, runPublish, "publish {size}, {width}"},
+		"pubhdr":      {Publish, "SIZE/gN", true, false, runPublish, "publish {size} with a header built per message, {width}"},
+		"pubhdrready": {Publish, "SIZE/gN", true, false, runPublish, "publish {size} with a ready header, {width}"},
+		"pubmany":     {Publish, "SIZE/gN", true, false, runPublish, "publish {size} to 1,000 subjects, {width}"},
+		"cb":          {Receive, "SIZE/sN/FRAME", true, false, runReceive, "callback {size}, {width}{frame}"},
+		"sync":        {Receive, "SIZE/sN/FRAME", true, false, runReceive, "next message {size}, {width}{frame}"},
+		"chan":        {Receive, "SIZE/sN/FRAME", true, false, runReceive, "channel {size}, {width}{frame}"},
+		"req":         {Request, "SIZE/cN", true, true, runRequest, "request {size}, {width}"},
+		"echo":        {Request, "SIZE/cN", true, true, runRequest, "request {size}, {width}, answered by the same client"},
+		"e2e":         {Request, "SIZE", true, true, runEndToEnd, "publish to subscription {size} over a server"},
+		"e2elat":      {Request, "SIZE", true, true, runLatency, "latency at 10,000 messages a second, {size}"},
 		"fair":        {Other, "SIZE/sN", false, true, runFair, "latency while 1 of 16 callbacks is blocked"},
-		"retain":      {Other, "SIZE/sN/FRAME", false, false, runReceive, "keep every 100th payload of %[1]s"},
-		"block":       {Other, "N", false, false, runReceive, "%[2]s whose callbacks block for 10 ms"},
-		"resub":       {Other, "N", false, false, runResubscribe, "%[2]s, made again after a reconnect"},
-		"idle":        {Other, "N", false, true, runIdle, "%[2]s that are idle"},
-		"stall":       {Other, "SIZE/gN", false, false, runStall, "publish %[1]s, %[2]s, to a peer that stalls for 1 s"},
+		"retain":      {Other, "SIZE/sN/FRAME", false, false, runReceive, "keep every 100th payload of {size}"},
+		"block":       {Other, "N", false, false, runReceive, "{width} whose callbacks block for 10 ms"},
+		"resub":       {Other, "N", false, false, runResubscribe, "{width}, made again after a reconnect"},
+		"idle":        {Other, "N", false, true, runIdle, "{width}, idle"},
+		"stall":       {Other, "SIZE/gN", false, false, runStall, "publish {size}, {width}, to a peer that stalls for 1 s"},
 	}
 }
 
@@ -150,8 +150,7 @@ func (s Spec) String() string {
 	if s.Width == 1 {
 		width = "1 " + unit[0]
 	}
-	text := fmt.Sprintf(k.text+"%[4]s", sizeText(s.Size), width, frames[s.Frame], "")
-	text, _, _ = strings.Cut(text, "%!(EXTRA")
+	text := strings.NewReplacer("{size}", sizeText(s.Size), "{width}", width, "{frame}", frames[s.Frame]).Replace(k.text)
 	if s.TLS {
 		text += ", TLS"
 	}
