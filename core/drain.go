@@ -70,6 +70,7 @@ func (nc *Conn) Drain(ctx context.Context) error {
 	hooks := slices.Clone(nc.hooks)
 	nc.mu.Unlock()
 	defer close(done)
+	before := nc.Stats()
 
 	var errs []error
 	for i := len(hooks) - 1; i >= 0; i-- {
@@ -85,7 +86,7 @@ func (nc *Conn) Drain(ctx context.Context) error {
 	nc.mu.Lock()
 	nc.drainedWell = err == nil
 	nc.mu.Unlock()
-	return nc.close(errors.Join(append(errs, err)...))
+	return nc.close(before, errors.Join(append(errs, err)...))
 }
 
 // drain sees everything through that is under way.
@@ -135,23 +136,21 @@ func (nc *Conn) Close() error {
 	if nc.isClosed() {
 		return nil
 	}
+	before := nc.Stats()
 	ctx, cancel := context.WithTimeout(context.Background(), closeFlush)
 	defer cancel()
 	if nc.liveLink() != nil {
 		for errors.Is(nc.Flush(ctx), ErrDisconnected) && nc.liveLink() != nil {
 		}
 	}
-	return nc.close(nil)
+	return nc.close(before, nil)
 }
 
-// close ends the supervisor, which closes the rest, and says what was lost.
-func (nc *Conn) close(cause error) error {
-	before := nc.Stats()
-	nc.mu.Lock()
-	first := !nc.closed
-	nc.mu.Unlock()
-	if !first {
-		return nil
+// close ends the supervisor, which closes the rest, and says what was lost
+// since before.
+func (nc *Conn) close(before Stats, cause error) error {
+	if nc.isClosed() {
+		return cause // by somebody else, who was told of the losses
 	}
 	nc.stop()
 	<-nc.supervised
