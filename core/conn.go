@@ -48,6 +48,7 @@ type Conn struct {
 	link        *link.Link // the one in use; nil: none
 	server      Server     // of the last link
 	secured     bool       // the last link was protected by TLS
+	lameDuck    bool       // its server asked to leave
 	everUp      bool
 	draining    bool
 	drained     chan struct{} // set by the first Drain, closed when it is over

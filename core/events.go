@@ -167,6 +167,12 @@ func (s *eventStream) take() (batch []Event, over bool) {
 // whose error comes last, or silently after Closed. At most 4,096 events wait
 // for the loop; more are dropped and counted in Stats.
 func (nc *Conn) Events(ctx context.Context) iter.Seq2[Event, error] {
+	switch {
+	case nc == nil || nc.cfg == nil:
+		return failed[Event](errNilConn)
+	case ctx == nil:
+		return failed[Event](errNilContext)
+	}
 	s := &eventStream{wake: make(chan struct{}, 1)}
 	ev := &nc.events
 	ev.mu.Lock()
@@ -205,5 +211,13 @@ func (nc *Conn) Events(ctx context.Context) iter.Seq2[Event, error] {
 				return
 			}
 		}
+	}
+}
+
+// failed is a sequence that only fails.
+func failed[T any](err error) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		var zero T
+		yield(zero, err)
 	}
 }

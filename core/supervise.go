@@ -270,21 +270,20 @@ func (nc *Conn) linkUp(srv *reconnect.Server, l *link.Link) {
 	nc.everUp = true
 	attempts := nc.attempts
 	nc.attempts = 0
-	server := nc.server
 	nc.mu.Unlock()
-
-	if first {
-		nc.emit(Connected{server})
-	} else {
-		nc.emit(Reconnected{server, attempts})
-	}
-	nc.discover(nc.info.Load())
 	nc.out.Open(nc.epoch)
 
+	// Whoever hears of the link finds it in use.
 	nc.mu.Lock()
-	nc.link = l
+	nc.link, nc.lameDuck = l, false
+	if first {
+		nc.emit(Connected{nc.server})
+	} else {
+		nc.emit(Reconnected{nc.server, attempts})
+	}
 	nc.broadcast()
 	nc.mu.Unlock()
+	nc.heedInfo()
 }
 
 func (nc *Conn) linkDown(srv *reconnect.Server, l *link.Link) {
@@ -325,31 +324,34 @@ func (nc *Conn) setInfo(info *wire.Info) {
 
 // Info implements link.Sink.
 func (d *receiver) Info(info *wire.Info) {
-	nc := d.nc
-	old := nc.info.Load()
-	nc.setInfo(info)
-	nc.discover(info)
-	if info.LameDuck && (old == nil || !old.LameDuck) {
-		nc.mu.Lock()
-		server := nc.server
-		nc.mu.Unlock()
-		nc.emit(LameDuck{server})
-	}
+	d.nc.setInfo(info)
+	d.nc.heedInfo()
 }
 
-// discover takes over the servers that an INFO named. The link has seen to it
-// that an unprotected INFO names none when TLS is in use.
+// heedInfo acts on the last INFO. What comes before the link is up waits for
+// that: until then the server of the link before is the present one.
+func (nc *Conn) heedInfo() {
+	nc.mu.Lock()
+	defer nc.mu.Unlock()
+	if nc.link == nil {
+		return
+	}
+	info := nc.info.Load()
+	nc.discover(info)
+	if info.LameDuck && !nc.lameDuck {
+		nc.emit(LameDuck{nc.server})
+	}
+	nc.lameDuck = info.LameDuck
+}
+
+// discover takes over the servers that an INFO named; mu held. The link has seen
+// to it that an unprotected INFO names none when TLS is in use.
 func (nc *Conn) discover(info *wire.Info) {
 	if nc.cfg.ignoreDiscovered || nc.cfg.inProcess != nil || len(info.ConnectURLs) == 0 {
 		return
 	}
-	nc.mu.Lock()
 	pool := nc.machine.Pool()
 	from := pool.Current()
-	if from == nil {
-		nc.mu.Unlock()
-		return
-	}
 	added, removed := pool.Discover(info.ConnectURLs, from)
 	var e ServersDiscovered
 	for _, s := range added {
@@ -358,13 +360,11 @@ func (nc *Conn) discover(info *wire.Info) {
 	for _, s := range removed {
 		e.Removed = append(e.Removed, publicServer(s, false))
 	}
-	warn := len(added) > 0 && !nc.secured && !nc.warned && nc.cfg.hasSecret(from)
-	nc.warned = nc.warned || warn
-	nc.mu.Unlock()
 	if len(added)+len(removed) > 0 {
 		nc.emit(e)
 	}
-	if warn {
+	if len(added) > 0 && !nc.secured && !nc.warned && nc.cfg.hasSecret(from) {
+		nc.warned = true
 		nc.asyncError(errPlainSecret)
 	}
 }

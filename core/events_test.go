@@ -1,0 +1,503 @@
+package nats
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/perigee-go/nats/core/internal/fakeserver"
+)
+
+// TestEventOrder: what happens is told in order, Closed last.
+func TestEventOrder(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		n := fakeserver.New()
+		a, b := n.Host("a:1"), n.Host("b:2")
+		log := &eventLog{}
+		nc := connectTo(t, n, "a:1,b:2", log.option())
+		b.Refuse(true)
+		pass(2 * time.Second)
+		a.Stop()
+		pass(10 * time.Millisecond)
+		b.Refuse(false)
+		must(t, nc.Flush(in(t, time.Minute)))
+		must(t, nc.Close())
+		synctest.Wait()
+		kinds := log.kinds()
+		if !strings.HasPrefix(kinds, "Connected Disconnected ConnectFailed ConnectFailed ") ||
+			!strings.HasSuffix(kinds, "ConnectFailed Reconnected Disconnected Closed") &&
+				!strings.HasSuffix(kinds, "ConnectFailed Reconnected ServersDiscovered Disconnected Closed") {
+			t.Errorf("events %s", kinds)
+		}
+		failed := of[ConnectFailed](log)
+		if e := failed[0]; e.Server.URL != "nats://b:2" || e.Attempt != 1 || e.Err == nil {
+			t.Errorf("first failure %+v", e)
+		}
+		if e := one[Reconnected](t, log); e.Attempt != len(failed) || e.Server.URL != "nats://b:2" {
+			t.Errorf("%d failures and %+v", len(failed), e)
+		}
+		for _, e := range log.all() {
+			if e.String() == "" || strings.Contains(e.String(), "%!") {
+				t.Errorf("%T says %q", e, e)
+			}
+		}
+	})
+}
+
+// TestEventsSeeTheState: when an event is told, the connection is what it says.
+func TestEventsSeeTheState(t *testing.T) {
+	for range 50 {
+		bubble(t, func(t *testing.T) {
+			n, s := fakeserver.One()
+			log := &eventLog{hook: func(nc *Conn, e Event) {
+				switch e.(type) {
+				case Connected, Reconnected:
+					if nc.Status() != StatusConnected || nc.ConnectedURL() == "" || nc.RemoteAddr() == nil {
+						t.Errorf("%T at %v, %q", e, nc.Status(), nc.ConnectedURL())
+					}
+				case Disconnected:
+					if nc.ConnectedURL() != "" {
+						t.Error("disconnected and connected")
+					}
+				case Closed:
+					if nc.Status() != StatusClosed {
+						t.Errorf("closed at %v", nc.Status())
+					}
+				}
+			}}
+			nc := connect(t, n, log.option())
+			pass(2 * time.Second)
+			s.Refuse(true)
+			lose(s)
+			s.Refuse(false)
+			must(t, nc.Flush(in(t, time.Minute)))
+			synctest.Wait()
+			must(t, nc.Close())
+			synctest.Wait()
+		})
+	}
+}
+
+// TestEventQueueIsBounded: a handler that blocks costs events, not memory, and
+// the last one still comes.
+func TestEventQueueIsBounded(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		n, s := fakeserver.One()
+		block := make(chan struct{})
+		log := &eventLog{hook: func(_ *Conn, e Event) {
+			if _, ok := e.(AsyncError); ok {
+				<-block
+			}
+		}}
+		nc := connect(t, n, log.option())
+		s.Peer().Err("the first")
+		synctest.Wait()
+		for range 10 {
+			s.Peer().Send(strings.Repeat("-ERR 'odd'\r\n", 1000))
+		}
+		flush(t, nc)
+		if got := nc.Stats().EventsDropped; got != 10_000-maxEvents {
+			t.Errorf("%d events dropped", got)
+		}
+		done := make(chan error)
+		go func() { done <- nc.Close() }()
+		must(t, <-done)
+		close(block)
+		synctest.Wait()
+		events := log.all()
+		if _, ok := events[len(events)-1].(Closed); !ok || len(events) > maxEvents+4 {
+			t.Errorf("%d events, the last is %v", len(events), events[len(events)-1])
+		}
+	})
+}
+
+// TestHandlersMayCallAnything calls every method from every kind of callback.
+func TestHandlersMayCallAnything(t *testing.T) {
+	everything := func(nc *Conn, what string) {
+		ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+		defer cancel()
+		start := time.Now()
+		_, _, _, _, _ = nc.Status(), nc.Servers(), nc.Stats(), nc.ServerInfo(), nc.ConnectedURL()
+		_, _, _, _, _ = nc.Err(), nc.LastError(), nc.Name(), nc.NumSubscriptions(), nc.Buffered()
+		_, _, _, _, _ = nc.LocalAddr(), nc.RemoteAddr(), nc.RequestTimeout(), nc.Tracer(), nc.NewInbox()
+		_, _ = nc.TLSConnectionState()
+		_ = nc.SetServers([]string{"server:4222"})
+		_ = nc.Publish("x", nil)
+		_ = nc.PublishMsg(ctx, Msg{Subject: "x"})
+		_ = nc.Flush(ctx)
+		_, _ = nc.RTT(ctx)
+		_ = nc.Barrier(ctx)
+		_, _ = nc.Request(ctx, "nobody", nil)
+		remove := nc.OnDrain(func(context.Context) error { return nil })
+		remove()
+		sub, err := nc.SubscribeSync("y")
+		if err == nil {
+			_ = nc.Publish("y", nil)
+			_, _ = sub.Next(ctx)
+			_, _, _, _, _ = sub.Stats(), sub.Err(), sub.Subject(), sub.Queue(), sub.Conn()
+			_ = sub.AutoUnsubscribe(5)
+			_ = sub.SetPendingLimits(5, 5)
+			sub.ClearMaxPending()
+			_ = sub.Drain(ctx)
+			_ = sub.Unsubscribe()
+		}
+		for range nc.Events(ctx) {
+			break
+		}
+		if what != "reader" {
+			_ = nc.Reconnect(ctx)
+		}
+		if d := time.Since(start); d > 2*time.Second {
+			panic(fmt.Sprintf("%s: everything took %v", what, d))
+		}
+	}
+	for _, end := range []string{"", "close", "drain"} {
+		bubble(t, func(t *testing.T) {
+			n, s := fakeserver.One()
+			var mu sync.Mutex
+			called := make(map[string]int)
+			var made atomic.Pointer[Conn]
+			do := func(what string) {
+				nc := made.Load()
+				mu.Lock()
+				called[what]++
+				again := called[what] > 2
+				mu.Unlock()
+				if again || nc == nil {
+					return
+				}
+				everything(nc, what)
+				switch end {
+				case "close":
+					_ = nc.Close()
+				case "drain":
+					ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+					defer cancel()
+					_ = nc.Drain(ctx)
+				}
+			}
+			log := &eventLog{hook: func(_ *Conn, e Event) { do(fmt.Sprintf("%T", e)) }}
+			nc := connect(t, n, log.option(), UserInfoHandler(func() (string, string) { do("auth"); return "u", "p" }),
+				CustomReconnectDelay(func(int) time.Duration { do("delay"); return time.Millisecond }),
+				RecoverHandlers(func(Msg, any) { do("recover") }),
+				Timeout(time.Second))
+			made.Store(nc)
+			nc.OnDrain(func(context.Context) error { do("hook"); return nil })
+			_, err := nc.Subscribe("a", func(Msg) { do("handler") })
+			must(t, err)
+			_, err = nc.Subscribe("a", func(Msg) { do("handler of many") }, Concurrency(3))
+			must(t, err)
+			_, err = nc.Subscribe("b", func(Msg) { panic("!") }, EventHandler(func(*Conn, Event) { do("subscription event") }))
+			must(t, err)
+			_, err = nc.Subscribe("c", func(Msg) { do("reader") }, OnReader())
+			must(t, err)
+			_, err = nc.SubscribeSync("d", PendingLimits(1, 1))
+			must(t, err)
+			_ = nc.Flush(in(t, time.Second))
+			for _, subj := range []string{"a", "b", "c", "d", "d", "d"} {
+				s.Deliver(subj, "", "", "x")
+				pass(time.Second)
+			}
+			s.Broadcast("-ERR 'odd'\r\n")
+			pass(time.Second)
+			s.Refuse(true)
+			lose(s)
+			pass(time.Second)
+			s.Refuse(false)
+			pass(10 * time.Second)
+			mu.Lock()
+			defer mu.Unlock()
+			if end == "" {
+				for _, what := range []string{
+					"handler", "handler of many", "recover", "reader", "auth", "delay", "nats.Disconnected",
+					"nats.Reconnected", "nats.SlowConsumer", "nats.AsyncError", "subscription event",
+				} {
+					if called[what] == 0 {
+						t.Errorf("%s was not called", what)
+					}
+				}
+			} else if nc.Status() != StatusClosed {
+				t.Errorf("status %v", nc.Status())
+			}
+		})
+	}
+}
+
+// TestEvents is the iterator.
+func TestEvents(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		n, s := fakeserver.One()
+		nc := connect(t, n)
+		pass(2 * time.Second)
+		seq := nc.Events(t.Context()) // from now on
+		ctx, cancel := context.WithCancel(t.Context())
+		_ = nc.Events(ctx) // never ranged
+		done := make(chan string)
+		go func() {
+			var kinds []string
+			for e, err := range seq {
+				if err != nil {
+					kinds = append(kinds, err.Error())
+					continue
+				}
+				kinds = append(kinds, fmt.Sprintf("%T", e))
+			}
+			done <- strings.Join(kinds, " ")
+		}()
+		lose(s)
+		cancel()
+		synctest.Wait()
+		nc.events.mu.Lock()
+		if got := len(nc.events.streams); got != 1 {
+			t.Errorf("%d streams", got)
+		}
+		nc.events.mu.Unlock()
+		must(t, nc.Close())
+		if got := <-done; got != "nats.Disconnected nats.Reconnected nats.Disconnected nats.Closed" {
+			t.Errorf("events %s", got)
+		}
+		for e, err := range nc.Events(t.Context()) {
+			t.Errorf("after the end: %v, %v", e, err)
+		}
+	})
+	bubble(t, func(t *testing.T) {
+		n, _ := fakeserver.One()
+		nc := connect(t, n)
+		es, err := Collect(nc.Events(in(t, time.Second)))
+		if len(es) != 0 || !errors.Is(err, errDeadline) {
+			t.Errorf("%v, %v", es, err)
+		}
+		_, err = Collect(nc.Events(nil)) //nolint:staticcheck // a nil context is the point
+		isErr(t, err, ErrInvalidOption)
+	})
+}
+
+// TestSubscriptionEvents: a subscription's handler hears of it and of the link.
+func TestSubscriptionEvents(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		n, s := fakeserver.One()
+		nc := connect(t, n)
+		log, other := &eventLog{}, &eventLog{}
+		sub, err := nc.SubscribeSync("a", SubOption(log.option().(ConnSubOption)), PendingLimits(1, -1))
+		must(t, err)
+		_, err = nc.SubscribeSync("b", SubOption(other.option().(ConnSubOption)))
+		must(t, err)
+		flush(t, nc)
+		send(s, "a", 0, 5)
+		pass(2 * time.Second)
+		lose(s)
+		must(t, nc.Flush(in(t, time.Minute)))
+		must(t, sub.Unsubscribe())
+		synctest.Wait()
+		lose(s)
+		pass(time.Second)
+		if got := log.kinds(); got != "SlowConsumer Disconnected Reconnected SubscriptionEnded" {
+			t.Errorf("heard %s", got)
+		}
+		if got := other.kinds(); got != "Disconnected Reconnected Disconnected Reconnected" {
+			t.Errorf("the other heard %s", got)
+		}
+	})
+}
+
+func TestLameDuckAndDiscovery(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		n := fakeserver.New()
+		a := n.Host("a:1")
+		n.Host("c:3")
+		log := &eventLog{}
+		nc := connectTo(t, n, "nats://u:p@a:1", log.option())
+		info := func(extra map[string]any) {
+			a.Peer().SendInfo(extra)
+			synctest.Wait()
+		}
+		urls := func() string {
+			var out []string
+			for _, s := range nc.Servers() {
+				out = append(out, fmt.Sprintf("%s %v %v", strings.TrimPrefix(s.URL, "nats://"), s.Discovered, s.Current))
+			}
+			return strings.Join(out, " ")
+		}
+		info(map[string]any{"connect_urls": []string{"a:1", "b:2", "nonsense", ":", "", "c:3"}})
+		if got := urls(); got != "b:2 true false c:3 true false a:1 false true" {
+			t.Errorf("servers %s", got)
+		}
+		es := of[ServersDiscovered](log)
+		if len(es) != 1 || len(es[0].Added) != 2 || es[0].Added[0].URL != "nats://b:2" {
+			t.Errorf("events %+v", es)
+		}
+		if e := one[AsyncError](t, log); !strings.Contains(e.Err.Error(), "credentials") {
+			t.Errorf("warning %v", e.Err)
+		}
+		info(map[string]any{"connect_urls": []string{"c:3", "d:4"}})
+		if got := urls(); got != "c:3 true false d:4 true false a:1 false true" {
+			t.Errorf("servers %s", got)
+		}
+		info(nil) // no field: no change
+		info(map[string]any{"connect_urls": []string{"c:3", "d:4"}, "ldm": true})
+		info(map[string]any{"ldm": true})
+		if e := one[LameDuck](t, log); e.Server.URL != "nats://a:1" || !nc.ServerInfo().LameDuck {
+			t.Errorf("event %+v", e)
+		}
+		if len(of[ServersDiscovered](log)) != 2 {
+			t.Errorf("events %v", log.all())
+		}
+		a.Stop()
+		pass(time.Second)
+		if nc.ConnectedURL() != "nats://c:3" {
+			t.Errorf("at %q", nc.ConnectedURL())
+		}
+		// In plaintext a discovered server gets the same credentials.
+		if got := n.Dials(); got[1] != "c:3" {
+			t.Errorf("dialed %v", got)
+		}
+	})
+	bubble(t, func(t *testing.T) {
+		n, s := fakeserver.One()
+		s.SetInfo("connect_urls", []string{"b:2"})
+		log := &eventLog{}
+		nc := connect(t, n, log.option(), IgnoreDiscoveredServers())
+		s.Peer().SendInfo(map[string]any{"connect_urls": []string{"c:3"}})
+		synctest.Wait()
+		if len(nc.Servers()) != 1 || len(log.all()) != 1 {
+			t.Errorf("servers %v, events %v", nc.Servers(), log.all())
+		}
+	})
+}
+
+// TestPoolIsBounded: servers that go are forgotten.
+func TestPoolIsBounded(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		n, s := fakeserver.One()
+		nc := connect(t, n)
+		for i := range 1000 {
+			urls := []string{fmt.Sprintf("pod-%d:1", i), fmt.Sprintf("pod-%d:1", i+1)}
+			s.Peer().SendInfo(map[string]any{"connect_urls": urls})
+		}
+		flush(t, nc)
+		if got := len(nc.Servers()); got != 3 {
+			t.Errorf("%d servers", got)
+		}
+		many := make([]string, 5000)
+		for i := range many {
+			many[i] = fmt.Sprintf("m-%d:1", i)
+		}
+		s.Peer().SendInfo(map[string]any{"connect_urls": many})
+		flush(t, nc)
+		if got := len(nc.Servers()); got > 2000 {
+			t.Errorf("%d servers", got)
+		}
+	})
+}
+
+// TestDiscoveryWhileSubscribing: what INFO says before the link is up belongs
+// to the new server, with its scheme and its user, not to the one before.
+func TestDiscoveryWhileSubscribing(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		n := fakeserver.New()
+		a, b, c := n.Host("a:1"), n.Host("b:2"), n.Host("c:3")
+		nc := connectTo(t, n, "nats://alice:secret@a:1,nats://b:2")
+		_, err := nc.SubscribeSync("s")
+		must(t, err)
+		flush(t, nc)
+		b.On("CONNECT", func(p *fakeserver.Peer, _ *fakeserver.Op) bool {
+			p.Send("PONG\r\n")
+			p.SendInfo(map[string]any{"connect_urls": []string{"b:2", "c:3"}})
+			b.On("CONNECT", nil)
+			return false
+		})
+		a.Stop()
+		pass(100 * time.Millisecond)
+		if nc.ConnectedURL() != "nats://b:2" {
+			t.Fatalf("at %q", nc.ConnectedURL())
+		}
+		pass(2 * time.Second)
+		b.Stop()
+		pass(100 * time.Millisecond)
+		if p := c.Peer(); p != nil && strings.Contains(p.Raw(), "secret") {
+			t.Error("a server that another named got a's password")
+		}
+		if nc.ConnectedURL() != "nats://c:3" {
+			t.Errorf("at %q; %+v", nc.ConnectedURL(), nc.Servers())
+		}
+	})
+}
+
+// TestSetServers: the new pool is what is tried next, also in a back-off.
+func TestSetServers(t *testing.T) {
+	for _, when := range []string{"connected", "in a back-off"} {
+		t.Run(when, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				n := fakeserver.New()
+				a, b := n.Host("a:1"), n.Host("b:2")
+				c := n.Host("c:3")
+				nc := connectTo(t, n, "a:1,b:2", ReconnectBackoff(time.Second, time.Second))
+				pass(2 * time.Second)
+				if when == "connected" {
+					must(t, nc.SetServers([]string{"nats://c:3"}))
+					if nc.ConnectedURL() != "nats://a:1" {
+						t.Error("it left its link")
+					}
+				}
+				a.Stop()
+				b.Stop()
+				if when != "connected" {
+					c.Refuse(true)
+					pass(1500 * time.Millisecond)
+					must(t, nc.SetServers([]string{"nats://c:3"}))
+					c.Refuse(false)
+				}
+				synctest.Wait()
+				dials := len(n.Dials())
+				must(t, nc.Flush(in(t, time.Minute)))
+				if got := n.Dials()[dials:]; when != "connected" && len(got) != 1 || nc.ConnectedURL() != "nats://c:3" {
+					t.Errorf("dialed %v, at %q", got, nc.ConnectedURL())
+				}
+				isErr(t, nc.SetServers([]string{"nats://:4222"}), ErrInvalidOption)
+				isErr(t, nc.SetServers(nil), ErrInvalidOption)
+				if got := nc.Servers(); len(got) != 1 {
+					t.Errorf("servers %v", got)
+				}
+			})
+		})
+	}
+}
+
+// TestLogger: what nobody handles is logged, one line an episode.
+func TestLogger(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		n, s := fakeserver.One()
+		var out bytes.Buffer
+		nc := connect(t, n, Logger(slog.New(slog.NewTextHandler(&out, nil))), Name("bill"))
+		_, err := nc.SubscribeSync("a", PendingLimits(1, -1))
+		must(t, err)
+		flush(t, nc)
+		send(s, "a", 0, 100)
+		pass(2 * time.Second)
+		s.Refuse(true)
+		lose(s)
+		pass(10 * time.Second)
+		s.Refuse(false)
+		must(t, nc.Flush(in(t, time.Minute)))
+		loss(t, nc.Close())
+		synctest.Wait()
+		lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+		if len(lines) != 4 || !strings.Contains(lines[0], "slow consumer") || !strings.Contains(lines[1], "disconnected") ||
+			!strings.Contains(lines[2], "attempt 1") || !strings.Contains(lines[3], "reconnected") {
+			t.Errorf("log:\n%s", &out)
+		}
+		for _, l := range lines {
+			if !strings.Contains(l, "connection=bill") {
+				t.Errorf("line %q", l)
+			}
+		}
+	})
+}
