@@ -133,30 +133,23 @@ func (c *subCommand) Run(ctx context.Context) error {
 	}
 	fmt.Fprintf(os.Stderr, "waiting for %d messages on %s\n", c.Msgs, c.Subject)
 	return runClients(ctx, &c.connection, &c.workload, "Sub", c.Msgs*c.Clients, func(i int, m *measured) error {
-		first, done := make(chan struct{}), make(chan struct{})
+		done := make(chan struct{})
 		err := conns[i].Subscribe(c.Subject, "", func([]byte) {
-			switch m.count.Add(1) {
-			case 1:
-				close(first)
-				if c.Msgs == 1 {
-					close(done)
-				}
-			case int64(c.Msgs):
+			n := m.count.Add(1)
+			if n == 1 {
+				m.start = time.Now()
+			}
+			if n == int64(c.Msgs) {
 				close(done)
 			}
 		})
 		if err := errors.Join(err, conns[i].Flush()); err != nil {
 			return err
 		}
-		for _, event := range []chan struct{}{first, done} {
-			select {
-			case <-event:
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-			if event == first {
-				m.start = time.Now()
-			}
+		select {
+		case <-done:
+		case <-ctx.Done():
+			return ctx.Err()
 		}
 		return nil
 	})

@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"strings"
 	"time"
 )
 
@@ -33,7 +34,10 @@ func command(ctx context.Context, name string) (*exec.Cmd, error) {
 		return nil, err
 	}
 	cmd := exec.CommandContext(ctx, exe, name)
-	cmd.Env = append(os.Environ(), childVariable+"=1")
+	// A program built with the race detector sleeps for a second when it exits,
+	// unless told not to.
+	race := strings.TrimSpace(os.Getenv("GORACE") + " atexit_sleep_ms=0")
+	cmd.Env = append(os.Environ(), childVariable+"=1", "GORACE="+race)
 	cmd.WaitDelay = 5 * time.Second
 	return cmd, nil
 }

@@ -13,7 +13,7 @@ import (
 )
 
 func TestPingCounterFindsEveryLine(t *testing.T) {
-	stream := "PING\r\nPUB a 4\r\nping\r\nPING\r\nPING\r\nPIPING\r\nPUB b 0\r\n\r\nPING\r\n"
+	stream := "GPING\r\nPUB a 4\r\nping\r\nPING\r\nPING\r\nPIPING\r\nPUB b 0\r\n\r\nPING\r\n"
 	want := strings.Count(stream, "PING\r\n")
 	for size := 1; size <= len(stream); size++ {
 		var p pingCounter

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"runtime"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -33,8 +34,9 @@ type receiving struct {
 	// every client the same.
 	got, total atomic.Int64
 	done       chan struct{}
-	keep       bool
-	kept       [][]byte
+
+	mu   sync.Mutex
+	kept [][]byte // of the retain scenarios
 }
 
 func runReceive(r *run) error {
@@ -53,11 +55,13 @@ func runReceive(r *run) error {
 	if err := in.receive(max(count/10/r.Width, 1) * r.Width); err != nil {
 		return err
 	}
-	in.keep = r.Kind == "retain"
+	in.mu.Lock()
+	in.kept = nil
+	in.mu.Unlock()
 	if err := r.measure(count, func() error { return in.receive(count) }); err != nil {
 		return err
 	}
-	if in.keep {
+	if r.Kind == "retain" {
 		in.addRetained()
 	}
 	return nil
@@ -115,8 +119,10 @@ func (in *receiving) take(b []byte) {
 	if k&1023 == 0 && !bytes.Equal(b, in.payload) {
 		panic("a wrong payload")
 	}
-	if in.keep && k%keepEvery == 0 {
+	if k%keepEvery == 0 && in.Kind == "retain" {
+		in.mu.Lock()
 		in.kept = append(in.kept, b)
+		in.mu.Unlock()
 	}
 	if k%in.step == 0 {
 		if err := in.nc.Publish(peers.CreditSubject, in.credits); err != nil {
