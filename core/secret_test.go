@@ -1,0 +1,125 @@
+package nats
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/perigee-go/nats/core/internal/fakeserver"
+)
+
+// TestNoSecretShows lets everything fail that can, with a secret in every place
+// where there may be one, and searches all that is said.
+func TestNoSecretShows(t *testing.T) {
+	const secret = "s3cr3tw0rd"
+	check := func(t *testing.T, what string, v any) {
+		t.Helper()
+		for _, text := range []string{fmt.Sprint(v), fmt.Sprintf("%+v", v), fmt.Sprintf("%#v", v)} {
+			if strings.Contains(text, secret) {
+				t.Errorf("%s shows a secret: %s", what, text)
+			}
+		}
+		if err, ok := v.(error); ok {
+			for e := err; e != nil; e = errors.Unwrap(e) {
+				if strings.Contains(e.Error(), secret) {
+					t.Errorf("%s shows a secret: %v", what, e)
+				}
+			}
+		}
+	}
+	opts := map[string]Option{
+		"UserInfo": UserInfo("user", secret), "Token": Token(secret),
+		"UserInfoHandler": UserInfoHandler(func() (string, string) { return "user", secret }),
+		"TokenHandler":    TokenHandler(func() string { return secret }),
+	}
+	for name, o := range opts {
+		check(t, name, o)
+	}
+	for _, url := range []string{
+		"nats://user:" + secret + "@", "nats://user:" + secret + "%zz@server", "nats://user:" + secret, "http://user:" + secret + "@server",
+		secret + "@", "nats://" + secret + "@:4222", "nats://user:" + secret + "@server:99999", "nats://user:" + secret + "@server/x",
+		"user:" + secret + "@server?x=" + "y", "nats://user:pa," + secret + "@server", "nats://user:" + secret + ",x@server",
+		"nats://us er:" + secret + "@server", "nats://user:" + secret + "@[::1", "nats://user:x@" + secret + "@",
+		"nats://user:" + secret + "\n@server", "user:" + secret, "nats://user:" + secret + ":1",
+	} {
+		n := fakeserver.New()
+		_, err := Connect(t.Context(), url, UseDialer(n), Logger(nil))
+		if err == nil {
+			t.Errorf("%q works", url)
+			continue
+		}
+		check(t, "URL", err)
+		_, err = Connect(t.Context(), "server", UseDialer(n), Logger(nil), Servers(url))
+		check(t, "Servers", err)
+	}
+	for name, o := range opts {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				n := fakeserver.New()
+				s := n.Host("server:4222")
+				url := "nats://server"
+				if name == "UserInfo" {
+					url = "nats://other:" + secret + "@server,nats://" + secret + "@server:5"
+				}
+				log := &eventLog{}
+				nc := connectTo(t, n, url, o, log.option(), Timeout(time.Second))
+				for _, v := range []any{nc.ConnectedURL(), nc.Servers(), nc.ServerInfo(), nc.Stats(), nc.Status()} {
+					check(t, "accessor", v)
+				}
+				s.Peer().SendInfo(map[string]any{"connect_urls": []string{"c:3"}})
+				synctest.Wait()
+				for _, fault := range []func(p *fakeserver.Peer){
+					func(p *fakeserver.Peer) { p.Send("INFO {]\r\n") },
+					func(p *fakeserver.Peer) { p.SendInfo(nil) },
+					func(p *fakeserver.Peer) { p.SendInfo(nil); _, _ = p.Expect("PING"); p.Err("Authorization Violation") },
+					func(p *fakeserver.Peer) { p.SendInfo(nil); _, _ = p.Expect("PING"); p.Send("NONSENSE\r\n") },
+				} {
+					s.Script(fault)
+					lose(s)
+					pass(3 * time.Second)
+				}
+				must(t, nc.SetServers([]string{"nats://other:" + secret + "@server", "nats://" + secret + "@x:1"}))
+				check(t, "servers", nc.Servers())
+				check(t, "SetServers", nc.SetServers([]string{"nats://user:" + secret + "@:x"}))
+				check(t, "Flush", nc.Flush(in(t, time.Second)))
+				check(t, "LastError", nc.LastError())
+				_ = nc.Close()
+				synctest.Wait()
+				if len(log.all()) < 5 {
+					t.Errorf("only %v happened", log.kinds())
+				}
+				for _, e := range log.all() {
+					check(t, "event", e)
+					check(t, "event", e.String())
+				}
+				_, err := Connect(t.Context(), url, options(n, []Option{o})...)
+				check(t, "Connect", err)
+			})
+		})
+	}
+}
+
+// TestNoPayloadShows: errors about the stream hold none of its bytes.
+func TestNoPayloadShows(t *testing.T) {
+	const payload = "Xpassw0rd=hunter2"
+	for _, frame := range []string{
+		"MSG a 1 3\r\n" + payload + "\r\n", payload + "\r\n", "HMSG a 1 5 3\r\n" + payload + "\r\n",
+		"MSG " + payload + "\r\n", "PING " + payload + "\r\n", "INFO " + payload + "\r\n", "+OK" + payload + "\r\n",
+	} {
+		bubble(t, func(t *testing.T) {
+			n, s := fakeserver.One()
+			log := &eventLog{}
+			connect(t, n, log.option())
+			s.Peer().Send(frame)
+			synctest.Wait()
+			e := one[Disconnected](t, log)
+			isErr(t, e.Err, ErrProtocol)
+			if strings.Contains(fmt.Sprintf("%+v", e), "hunter2") {
+				t.Errorf("event %+v", e)
+			}
+		})
+	}
+}
