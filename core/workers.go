@@ -245,6 +245,7 @@ func (s *Subscription) run(now time.Duration) (again bool, end time.Duration) {
 	seg := one[:0]
 	s.mu.Lock()
 	start := s.popped
+	before := s.q.Bytes()
 	if s.concurrency > 1 {
 		if s.q.Len() > 0 {
 			seg = append(seg, s.q.Pop())
@@ -252,10 +253,7 @@ func (s *Subscription) run(now time.Duration) (again bool, end time.Duration) {
 	} else {
 		seg = s.q.Take()
 	}
-	bytes := uint64(0)
-	for i := range seg {
-		bytes += uint64(seg[i].Size())
-	}
+	bytes := uint64(before - s.q.Bytes())
 	s.popped += uint64(len(seg))
 	s.poppedB += bytes
 	s.runs = append(s.runs, start)

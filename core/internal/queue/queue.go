@@ -3,7 +3,10 @@
 // It is a plain structure: whoever owns it brings the lock.
 package queue
 
-import "unsafe"
+import (
+	"sync"
+	"unsafe"
+)
 
 // Entry is a received message, 24 bytes. It keeps lengths instead of slices:
 // the message lies in one piece of memory, header block first, then payload,
@@ -66,6 +69,9 @@ const SegmentLen = 512
 // busy once does not hold memory for ever.
 const keepSpare = 64
 
+// segments keeps whole segments for all queues: a busy one goes through many.
+var segments = sync.Pool{New: func() any { return new([SegmentLen]Entry) }}
+
 // Queue is a first-in-first-out of entries in segments, so that a worker can
 // take many at once and none is ever moved.
 type Queue struct {
@@ -94,8 +100,15 @@ func (q *Queue) Push(es []Entry, bytes int) {
 			q.spare = nil
 			last++
 		}
-		k := min(len(es), SegmentLen-len(q.segs[last]))
-		q.segs[last] = append(q.segs[last], es[:k]...)
+		seg := q.segs[last]
+		k := min(len(es), SegmentLen-len(seg))
+		if n := len(seg) + k; n > cap(seg) && n > keepSpare {
+			whole := segments.Get().(*[SegmentLen]Entry)[:0]
+			whole = append(whole, seg...)
+			clear(seg)
+			seg = whole
+		}
+		q.segs[last] = append(seg, es[:k]...)
 		es = es[k:]
 	}
 }
@@ -116,9 +129,13 @@ func (q *Queue) Take() []Entry {
 
 // Put gives a taken segment back, which may then be used again.
 func (q *Queue) Put(seg []Entry) {
-	if cap(seg) <= keepSpare {
+	switch {
+	case cap(seg) <= keepSpare:
 		clear(seg)
 		q.spare = seg[:0]
+	case cap(seg) == SegmentLen:
+		clear(seg)
+		segments.Put((*[SegmentLen]Entry)(seg[:SegmentLen]))
 	}
 }
 
