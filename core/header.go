@@ -191,7 +191,8 @@ func (h Header) block() string {
 }
 
 // outgoing is the block to publish, or empty. An inline status belongs to the
-// message that brought it and is not sent on.
+// message that brought it and is not sent on. A block that arrived without its
+// end is made whole.
 func (h Header) outgoing() (string, error) {
 	if h.wire == "" {
 		return "", nil
@@ -199,7 +200,7 @@ func (h Header) outgoing() (string, error) {
 	if err := h.Err(); err != nil {
 		return "", err
 	}
-	if strings.HasPrefix(h.wire, wire.HeaderPrefix) {
+	if strings.HasPrefix(h.wire, wire.HeaderPrefix) && strings.HasSuffix(h.wire, "\r\n\r\n") {
 		if h.wire == wire.EmptyHeader {
 			return "", nil
 		}
