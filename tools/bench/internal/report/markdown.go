@@ -111,7 +111,7 @@ func latencies(ref, s stats.Summary) string {
 	three := func(s stats.Summary) string {
 		return latency(s.P50NS) + ", " + latency(s.P99NS) + ", " + latency(s.P999NS)
 	}
-	return three(ref) + " →<br>" + three(s)
+	return fmt.Sprintf("%s →<br>%s<br>x-p50 %s, x-p99 %s", three(ref), three(s), ratio(s.XP50), ratio(s.XP99))
 }
 
 // limitOf is the rate of the bare program that does what a client must at least

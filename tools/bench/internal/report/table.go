@@ -38,8 +38,19 @@ func (t *Table) Print(spec scenario.Spec, sums []stats.Summary) {
 		}
 		name = ""
 	}
+	t.printLatencyRatios(sums)
 	for _, m := range metricNames(sums) {
 		fmt.Fprintf(t.W, "  %s:%s\n", m, metricLine(sums, m))
+	}
+}
+
+// printLatencyRatios prints how much shorter latencies are, for all but the
+// reference, which comes first.
+func (t *Table) printLatencyRatios(sums []stats.Summary) {
+	for _, s := range sums[min(1, len(sums)):] {
+		if s.XP50.Median > 0 {
+			fmt.Fprintf(t.W, "  x-p50 %s, x-p99 %s  %s\n", ratio(s.XP50), ratio(s.XP99), s.Client)
+		}
 	}
 }
 

@@ -39,6 +39,7 @@ type Summary struct {
 	// XWall and XCPU are how many times faster than the reference, and how many
 	// times less CPU: of the ratios round by round. Zero without a reference.
 	XWall, XCPU Range
+	XP50, XP99  Range // of the latencies likewise
 	Metrics     map[string]Range
 	Err         string // of the first run that failed
 }
@@ -81,8 +82,8 @@ func sameRound(runs []scenario.Result, round int) (scenario.Result, bool) {
 
 // columns collects one figure of all rounds in each slice.
 type columns struct {
-	rate, mbps, wall, cpu, sys, allocs, bytes, p50, p99, p999, xwall, xcpu []float64
-	metrics                                                                map[string][]float64
+	rate, mbps, wall, cpu, sys, allocs, bytes, p50, p99, p999, xwall, xcpu, xp50, xp99 []float64
+	metrics                                                                            map[string][]float64
 }
 
 func (c *columns) add(r scenario.Result) {
@@ -111,6 +112,10 @@ func (c *columns) addRatios(r, reference scenario.Result) {
 	if cpu(r) > 0 { // a very short run may have used no measurable time
 		c.xcpu = append(c.xcpu, cpu(reference)/cpu(r))
 	}
+	if r.P50NS > 0 && r.P99NS > 0 {
+		c.xp50 = append(c.xp50, float64(reference.P50NS)/float64(r.P50NS))
+		c.xp99 = append(c.xp99, float64(reference.P99NS)/float64(r.P99NS))
+	}
 }
 
 // cpu is the CPU time per message.
@@ -123,7 +128,7 @@ func (c *columns) fill(s *Summary) {
 	}{
 		{&s.Rate, c.rate}, {&s.MBps, c.mbps}, {&s.WallNS, c.wall}, {&s.CPUNS, c.cpu}, {&s.SysNS, c.sys},
 		{&s.Allocs, c.allocs}, {&s.Bytes, c.bytes}, {&s.P50NS, c.p50}, {&s.P99NS, c.p99}, {&s.P999NS, c.p999},
-		{&s.XWall, c.xwall}, {&s.XCPU, c.xcpu},
+		{&s.XWall, c.xwall}, {&s.XCPU, c.xcpu}, {&s.XP50, c.xp50}, {&s.XP99, c.xp99},
 	} {
 		*p.to = RangeOf(p.from)
 	}

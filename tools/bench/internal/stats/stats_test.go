@@ -79,6 +79,16 @@ func TestSummarizeWithoutMeasurableCPU(t *testing.T) {
 	}
 }
 
+func TestSummarizeLatencies(t *testing.T) {
+	reference, ours := runs("nats.go", [2]int64{10, 1}), runs("perigee", [2]int64{10, 1})
+	reference[0].P50NS, reference[0].P99NS = 100, 300
+	ours[0].P50NS, ours[0].P99NS = 50, 600
+	s := Summarize(ours, reference)
+	if s.P50NS.Median != 50 || s.XP50.Median != 2 || s.XP99.Median != 0.5 {
+		t.Errorf("p50 %v, x-p50 %v, x-p99 %v", s.P50NS, s.XP50, s.XP99)
+	}
+}
+
 func TestSummarizeMetrics(t *testing.T) {
 	rs := runs("perigee", [2]int64{10, 1}, [2]int64{10, 1})
 	rs[0].Add("held-B/msg", 4)
