@@ -202,14 +202,18 @@ func (l *Link) next(f *wire.Frame) error {
 }
 
 // makeSpace moves what is unparsed to the front and lets the buffer grow if
-// that leaves no room to read into.
+// that leaves no room to read into, or to the length of the unfinished frame;
+// but beyond maxAhead only as bytes arrive.
 func (l *Link) makeSpace(need int) {
 	if l.r > 0 {
 		l.w = copy(l.buf, l.buf[l.r:l.w])
 		l.r = 0
 	}
-	if l.w == len(l.buf) || need > len(l.buf) {
-		n := max(2*len(l.buf), min(need, maxAhead))
+	n := min(need, maxAhead)
+	if l.w == len(l.buf) {
+		n = max(n, 2*len(l.buf))
+	}
+	if n > len(l.buf) {
 		b := make([]byte, n)
 		copy(b, l.buf[:l.w])
 		l.buf = b

@@ -59,14 +59,28 @@ func (c *Conn) Write(b []byte) (int, error) {
 // Close ends both directions. The peer reads what is in its buffer and then
 // io.EOF; its writes fail. What the peer sent and this end has not read is lost.
 func (c *Conn) Close() error {
-	c.out.end(io.EOF, nil, net.ErrClosed)
-	c.in.end(net.ErrClosed, net.ErrClosed, syscall.EPIPE)
+	c.out.update(func(s *stream) {
+		s.werr = net.ErrClosed
+		if s.rerr == nil {
+			s.rerr = io.EOF
+		}
+	})
+	c.in.update(func(s *stream) {
+		s.now, s.buf = net.ErrClosed, nil
+		if s.werr == nil {
+			s.werr = syscall.EPIPE
+		}
+	})
 	return nil
 }
 
 // CloseWrite ends the outgoing direction only.
 func (c *Conn) CloseWrite() error {
-	c.out.end(io.EOF, nil, syscall.EPIPE)
+	c.out.update(func(s *stream) {
+		if s.werr == nil {
+			s.rerr, s.werr = io.EOF, syscall.EPIPE
+		}
+	})
 	return nil
 }
 
@@ -95,8 +109,17 @@ func (c *Conn) Cut(err error) {
 	if err == nil {
 		err = syscall.ECONNRESET
 	}
-	c.in.end(err, err, err)
-	c.out.end(err, err, err)
+	for _, s := range []*stream{c.in, c.out} {
+		s.update(func(s *stream) {
+			s.buf = nil
+			if s.now == nil {
+				s.now = err
+			}
+			if s.werr != net.ErrClosed {
+				s.werr = err
+			}
+		})
+	}
 }
 
 // StallReads keeps what arrives from this end until it is lifted: the network
@@ -167,21 +190,6 @@ func (s *stream) update(f func(s *stream)) {
 func (s *stream) wake() {
 	close(s.changed)
 	s.changed = make(chan struct{})
-}
-
-// end sets the errors that are not set yet, and drops the buffer if now is.
-func (s *stream) end(rerr, now, werr error) {
-	s.update(func(s *stream) {
-		if s.rerr == nil {
-			s.rerr = rerr
-		}
-		if s.now == nil && now != nil {
-			s.now, s.buf = now, nil
-		}
-		if s.werr == nil || now != nil {
-			s.werr = werr
-		}
-	})
 }
 
 func (s *stream) read(b []byte, d *deadline) (int, error) {

@@ -116,6 +116,16 @@ func TestClose(t *testing.T) {
 		expect(t, "read of the end", n, err, 0, io.EOF)
 		n, err = a.Write(buf)
 		expect(t, "write of a closed end", n, err, 0, net.ErrClosed)
+		_ = b.Close()
+		for _, c := range []*Conn{a, b} {
+			n, err = c.Write(buf)
+			expect(t, "write of a closed end", n, err, 0, net.ErrClosed)
+			n, err = c.Read(buf)
+			expect(t, "read of a closed end", n, err, 0, net.ErrClosed)
+		}
+		a.Cut(nil)
+		n, err = b.Read(buf)
+		expect(t, "read of a closed end", n, err, 0, net.ErrClosed)
 	})
 }
 
