@@ -254,6 +254,9 @@ func (nc *Conn) Servers() []Server {
 // in use stays. Servers that remain keep their history. A bad URL is an
 // *OptionError and changes nothing.
 func (nc *Conn) SetServers(urls []string) error {
+	if nc == nil || nc.cfg == nil {
+		return errNilConn
+	}
 	servers, err := reconnect.ParseURLs(strings.Join(urls, ","))
 	if err != nil {
 		return &OptionError{"servers", err.Error()}

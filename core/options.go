@@ -411,6 +411,9 @@ func CustomInboxPrefix(prefix string) Option {
 		if p := subject.CheckPublish(prefix); p != "" {
 			return fmt.Sprintf("%q: %s", prefix, p)
 		}
+		if len(prefix) > maxSubject/4 {
+			return tooLong // with the rest of the inbox, in a line with a subject
+		}
 		c.inboxPrefix = prefix
 		return ""
 	}}
