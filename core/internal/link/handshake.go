@@ -209,7 +209,10 @@ func (l *Link) makeSpace(need int) {
 		l.w = copy(l.buf, l.buf[l.r:l.w])
 		l.r = 0
 	}
-	n := min(need, maxAhead)
+	n := len(l.buf)
+	if need > n {
+		n = min(max(need, 2*n), maxAhead)
+	}
 	if l.w == len(l.buf) {
 		n = max(n, 2*len(l.buf))
 	}

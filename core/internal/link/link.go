@@ -84,6 +84,8 @@ type Link struct {
 	info   *wire.Info
 	reason error // what the server said last, if it closes after that
 
+	writeErr atomic.Pointer[error] // of the writer; the reader may go on for a moment
+
 	lastIn   atomic.Int64 // when bytes came last, on the link's clock
 	writing  atomic.Int64 // when the write under way began; 0: none is
 	watching atomic.Bool  // the write watchdog's timer runs
@@ -164,14 +166,28 @@ func (l *Link) writerFailed(err error) {
 		l.end(err)
 		return
 	}
+	l.writeErr.Store(&err)
 	_ = l.conn.SetReadDeadline(time.Now().Add(lingerForReason))
-	t := time.NewTimer(lingerForReason)
+	// The reader ends by its deadline, unless the sink holds it.
+	t := time.NewTimer(2 * lingerForReason)
 	defer t.Stop()
 	select {
 	case <-l.ended:
 	case <-t.C:
 		l.end(err)
 	}
+}
+
+// readFailed is why the link ends when a read ended with err: what the server
+// said, else what the writer met before, else err. The reader's.
+func (l *Link) readFailed(err error) error {
+	if l.reason != nil {
+		return l.reason
+	}
+	if w := l.writeErr.Load(); w != nil {
+		return *w
+	}
+	return err
 }
 
 // now is the time on the link's clock.

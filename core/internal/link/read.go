@@ -44,10 +44,7 @@ func (l *Link) readLoop() error {
 			}
 		}
 		if err != nil {
-			if l.reason != nil {
-				return l.reason
-			}
-			return err
+			return l.readFailed(err)
 		}
 		switch {
 		case full >= 2 && len(l.buf) < maxRead:
@@ -159,7 +156,7 @@ func (l *Link) readLarge(need int) error {
 			l.lastIn.Store(int64(l.now()))
 		}
 		if n += k; err != nil && n < need {
-			return err
+			return l.readFailed(err)
 		}
 	}
 	if len(big) < need+extra {

@@ -213,6 +213,7 @@ type rig struct {
 	out  *outbox.Outbox
 	cfg  Config
 	l    *Link
+	took time.Duration // of Open
 }
 
 func newRig(t *testing.T) *rig {
@@ -241,8 +242,9 @@ func (r *rig) open(script func(s *server)) error {
 		defer close(done)
 		script(r.srv)
 	}()
+	start := time.Now()
 	l, err := Open(ctx, r.conn, r.cfg)
-	r.l = l
+	r.l, r.took = l, time.Since(start)
 	if err != nil {
 		if _, werr := r.sim.Write([]byte("x")); !errors.Is(werr, net.ErrClosed) {
 			r.t.Errorf("the connection of a failed handshake is open: %v", werr)
