@@ -222,6 +222,11 @@ func (nc *Conn) join(l *link.Link) error {
 	nc.epoch++
 	epoch := nc.epoch
 	nc.setInfo(l.Info())
+	if max := l.Info().MaxPayload; max > 0 {
+		if n := nc.out.Discard(int(max)); n > 0 {
+			nc.asyncError(fmt.Errorf("%w: %d messages that waited were dropped, the server takes %d bytes", ErrMaxPayload, n, max))
+		}
+	}
 	prefix := nc.reg.attach(epoch)
 	synced := make(chan outbox.Pong, 1)
 	nc.out.Attach(epoch, prefix, synced)

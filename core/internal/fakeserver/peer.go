@@ -253,12 +253,33 @@ func (c bufferedConn) Read(b []byte) (int, error) {
 	return c.Conn.Read(b)
 }
 
+// ErrTooLarge is what NextUnless found.
+var ErrTooLarge = errors.New("fakeserver: payload is too large")
+
+// NextUnless is Next, but fails as soon as a control line announces more than
+// max bytes.
+func (p *Peer) NextUnless(max int) (*Op, error) {
+	line, err := p.in.ReadString('\n')
+	if err != nil {
+		return nil, err
+	}
+	f := strings.Fields(line)
+	if strings.HasSuffix(f[0], "PUB") && atoi(f[len(f)-1]) > max {
+		return nil, ErrTooLarge
+	}
+	return p.record(line)
+}
+
 // Next reads one operation and records it.
 func (p *Peer) Next() (*Op, error) {
 	line, err := p.in.ReadString('\n')
 	if err != nil {
 		return nil, err
 	}
+	return p.record(line)
+}
+
+func (p *Peer) record(line string) (*Op, error) {
 	o, err := p.parse(line)
 	if err != nil {
 		return nil, err

@@ -1,6 +1,10 @@
 package outbox
 
-import "github.com/perigee-go/nats/core/internal/wire"
+import (
+	"bytes"
+
+	"github.com/perigee-go/nats/core/internal/wire"
+)
 
 // Attach begins a new epoch: the writer of a new link may take prefix, the
 // lines that must leave before anything else, and a PING behind them if there
@@ -19,6 +23,36 @@ func (o *Outbox) Attach(epoch uint64, prefix []byte, synced chan<- Pong) {
 		o.pings = []ping{{ctl: true, appended: o.ledger.written, done: synced}}
 		o.wakeWriter()
 	}
+}
+
+// Discard drops the waiting messages whose header and payload are larger than
+// max, and returns how many. They were accepted for a server that takes more
+// than the next one: that would end each link at the same message. It is called
+// between two links.
+func (o *Outbox) Discard(max int) (dropped int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.mode != Down || o.attached || len(o.buf) <= max {
+		return 0
+	}
+	kept := o.buf[:0]
+	for b := o.buf; len(b) > 0; {
+		kind, n := wire.ScanClient(b)
+		if n == 0 { // cannot be: we rendered it
+			break
+		}
+		if size := n - len("\r\n") - 1 - bytes.IndexByte(b, '\n'); kind == wire.ClientPub && size > max {
+			dropped++
+		} else {
+			kept = append(kept, b[:n]...)
+		}
+		b = b[n:]
+	}
+	o.buf = kept
+	o.ledger.appended -= uint64(dropped)
+	o.ledger.dropped += uint64(dropped)
+	o.releaseRoom()
+	return dropped
 }
 
 // Open lets accepted frames leave on the link of epoch.
