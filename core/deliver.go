@@ -9,8 +9,13 @@ import (
 
 const (
 	// slabSize is the most memory that small messages share, and so the most
-	// that keeping one of them keeps.
-	slabSize = 4 << 10
+	// that keeping one of them keeps. It is a size class of the allocator.
+	slabSize = 3456
+	// fewMessages is how many messages of a read a subscription may have, and
+	// how many may still wait for it, to share memory with others. One that
+	// lags behind has memory of its own: what waits for it for long must not
+	// keep what others are done with.
+	fewMessages = 8
 	// ownAlloc is the size from which a message has memory of its own.
 	ownAlloc = 1 << 10
 )
@@ -25,6 +30,8 @@ type receiver struct {
 	touched []*Subscription
 	ready   []*Subscription
 	entries []queue.Entry
+	slab    []byte // the rest of what subscriptions of this read share
+	memory  int    // that the rest of the read needs
 
 	msgs, bytes, orphaned, replies uint64
 }
@@ -43,6 +50,7 @@ type chain struct {
 	n           int
 	bytes       int // of header and payload
 	memory      int // of all that is to be copied
+	lag         int // what still waited when the last ones came
 	estimate    int64
 	estimateB   int64 // upper bounds of what is pending
 }
@@ -132,6 +140,9 @@ func borrow(s *Subscription, b []byte, f *wire.Frame) Msg {
 // Batch implements link.Sink.
 func (d *receiver) Batch(buf []byte) {
 	for _, s := range d.touched {
+		d.memory += s.chain.memory
+	}
+	for _, s := range d.touched {
 		if s.kind == kindReader {
 			d.readerDone(s)
 			continue
@@ -149,7 +160,7 @@ func (d *receiver) Batch(buf []byte) {
 
 // finish counts and lets the workers know; the end of Batch and Large.
 func (d *receiver) finish() {
-	d.dir = nil
+	d.dir, d.slab, d.memory = nil, nil, 0
 	if len(d.ready) > 0 {
 		d.nc.work.add(d.ready)
 		clear(d.ready)
@@ -214,6 +225,7 @@ func (d *receiver) accept(s *Subscription, buf []byte) {
 	c := &s.chain
 	first, n, bytes, memory := c.first, c.n, c.bytes, c.memory
 	c.n, c.bytes, c.memory = 0, 0, 0
+	whole := memory
 
 	if max := s.max.Load(); max > 0 {
 		got := s.received.Load()
@@ -232,6 +244,7 @@ func (d *receiver) accept(s *Subscription, buf []byte) {
 		first, n, bytes, memory, dropped = d.overflow(s, first, n)
 	}
 	d.build(s, buf, first, n, memory)
+	d.memory -= whole
 	d.push(s, n, bytes, dropped)
 	if dropped > 0 && s.overflow == OverflowEnd {
 		d.endSlow(s)
@@ -340,6 +353,10 @@ func (d *receiver) dropOldest(s *Subscription, first int32, n int) (f int32, kep
 func (d *receiver) build(s *Subscription, buf []byte, first int32, n, memory int) {
 	d.entries = d.entries[:0]
 	var slab []byte
+	shared := n <= fewMessages && s.chain.lag <= fewMessages
+	if shared {
+		slab, memory = d.slab, d.memory
+	}
 	for i := first; n > 0; n-- {
 		r := &d.raws[i]
 		k := int(r.size + r.replyLen + r.subjectLen)
@@ -364,6 +381,9 @@ func (d *receiver) build(s *Subscription, buf []byte, first int32, n, memory int
 		d.entries = append(d.entries, queue.Make(b, int(r.size), int(r.header), int(r.replyLen), int(r.subjectLen)))
 		i = r.next
 	}
+	if shared {
+		d.slab = slab
+	}
 }
 
 // push hands d.entries over.
@@ -376,6 +396,7 @@ func (d *receiver) push(s *Subscription, n, bytes int, dropped uint64) {
 		return
 	}
 	if n > 0 {
+		c.lag = s.q.Len()
 		s.q.Push(d.entries, bytes)
 		s.pushed += uint64(n)
 		c.estimate += int64(n)

@@ -68,10 +68,13 @@ func (p *workers) add(subs []*Subscription) {
 		if p.active == 0 {
 			p.since = monotonic()
 			p.start()
+			if p.head+1 < len(p.line) {
+				p.arm()
+			}
 		} else {
 			p.check()
+			p.arm()
 		}
-		p.arm()
 	}
 	p.mu.Unlock()
 }
@@ -194,7 +197,9 @@ func (p *workers) work(w *worker) {
 				go p.dedicated(s)
 			} else {
 				p.line = append(p.line, s)
-				p.arm()
+				if p.head+1 < len(p.line) { // others wait, too
+					p.arm()
+				}
 			}
 		}
 	}

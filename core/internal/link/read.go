@@ -12,8 +12,9 @@ const (
 	// straight into a buffer of its own, which then needs no copy.
 	ownBuffer = 16 << 10
 	// maxAhead is how far ahead of the bytes that arrived a buffer is made: a
-	// size that a server announces is not yet a message that it sends.
-	maxAhead = 1 << 20
+	// size that a server announces is not yet a message that it sends. The
+	// largest message of a server's default configuration fits.
+	maxAhead = 1<<20 + 16<<10
 	// quiet is how long reads must have been small before the buffer shrinks.
 	quiet = 2 * time.Second
 )

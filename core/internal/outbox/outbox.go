@@ -47,8 +47,9 @@ const (
 	minBuffer = 8 << 10
 	// pingBytes is how much is written before a PING asks for confirmation.
 	pingBytes = 1 << 20
-	// keepBuffer is the largest buffer that is used again.
-	keepBuffer = 1 << 20
+	// keepBuffer is the largest buffer that is used again, while the connection
+	// is not quiet.
+	keepBuffer = 2 << 20
 )
 
 // Config is fixed for the life of an Outbox.
