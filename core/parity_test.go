@@ -911,3 +911,42 @@ func TestParityTLSDeadline(t *testing.T) {
 		}
 	})
 }
+
+// TestParityDiscovered: servers that come and go are told by name, and the pool
+// follows.
+func TestParityDiscovered(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		n, s := fakeserver.One()
+		log := &eventLog{}
+		nc := connect(t, n, log.option())
+		urls := func(list []Server) string {
+			var out []string
+			for _, s := range list {
+				if !s.Discovered {
+					t.Errorf("%+v is not marked as discovered", s)
+				}
+				out = append(out, strings.TrimPrefix(s.URL, "nats://"))
+			}
+			return strings.Join(out, " ")
+		}
+		for _, c := range []struct {
+			say            []string
+			added, removed string
+		}{
+			{[]string{"server:4222", "b:2", "c:3"}, "b:2 c:3", ""},
+			{[]string{"server:4222", "c:3", "d:4"}, "d:4", "b:2"},
+			{[]string{"server:4222"}, "", "c:3 d:4"},
+		} {
+			s.Peer().SendInfo(map[string]any{"connect_urls": c.say})
+			synctest.Wait()
+			es := of[ServersDiscovered](log)
+			e := es[len(es)-1]
+			if urls(e.Added) != c.added || urls(e.Removed) != c.removed || len(nc.Servers()) != len(c.say) {
+				t.Errorf("of %v: %+v; the pool is %+v", c.say, e, nc.Servers())
+			}
+		}
+		if got := len(of[ServersDiscovered](log)); got != 3 {
+			t.Errorf("%d events", got)
+		}
+	})
+}
