@@ -950,3 +950,31 @@ func TestParityDiscovered(t *testing.T) {
 		}
 	})
 }
+
+// TestParityClose: what was published is sent, and all subscriptions end.
+func TestParityClose(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		n, s := fakeserver.One()
+		nc := connect(t, n)
+		sub, err := nc.SubscribeSync("a")
+		must(t, err)
+		h, err := nc.Subscribe("b", func(Msg) {})
+		must(t, err)
+		s.On("PING", func(*fakeserver.Peer, *fakeserver.Op) bool { <-time.After(time.Second); return false }) // is busy
+		for i := range 100 {
+			must(t, nc.Publish("p", fmt.Append(nil, i)))
+		}
+		must(t, nc.Close())
+		synctest.Wait()
+		if got := strings.Join(s.Payloads("p"), " "); got != numbers(0, 100) {
+			t.Errorf("arrived: %s", got)
+		}
+		for _, sub := range []*Subscription{sub, h} {
+			<-sub.Done()
+			isErr(t, sub.Err(), ErrClosed)
+		}
+		if s.Peer().Open() {
+			t.Error("the connection is still open")
+		}
+	})
+}

@@ -110,6 +110,9 @@ func TestParityCiphers(t *testing.T) {
 	if !ok || state.Version != tls.VersionTLS12 || state.CipherSuite != cipher && state.CipherSuite != cipherRSA {
 		t.Errorf("TLS %v, version %x, cipher %s", ok, state.Version, tls.CipherSuiteName(state.CipherSuite))
 	}
+	if info := nc.ServerInfo(); !info.TLSRequired || info.TLSVerify {
+		t.Errorf("the server says %+v", info)
+	}
 	cfg.RootCAs = x509.NewCertPool() // it was cloned
 	if err := nc.Reconnect(t.Context()); err != nil {
 		t.Error(err)
@@ -127,7 +130,7 @@ func TestParitySystemRoots(t *testing.T) {
 			opts []nats.Option
 		}{{url, nil}, {"nats://" + url[len("tls://"):], nil}, {"nats://" + url[len("tls://"):], []nats.Option{nats.Secure()}}} {
 			nc := ledger.Connect(t, c.url, c.opts...)
-			if _, ok := nc.TLSConnectionState(); !ok {
+			if _, ok := nc.TLSConnectionState(); !ok || !nc.ServerInfo().TLSRequired {
 				t.Errorf("%s without TLS", c.url)
 			}
 			echo(t, nc)
