@@ -15,6 +15,7 @@ const allowAdvice = `or, where it is right, say why above it: "//perigee:allow r
 // checkCalls finds calls that have no place where they stand. product says
 // whether the package is one that users import.
 func checkCalls(problems *report.List, p *source.Package, product bool) {
+	inBubble := bubbles(p.Files)
 	for _, f := range p.Files {
 		marks := f.Allowed()
 		for _, line := range marks.Bare {
@@ -27,16 +28,41 @@ func checkCalls(problems *report.List, p *source.Package, product bool) {
 		}
 		switch {
 		case f.Test:
-			sleeps(f, add)
+			sleeps(f, inBubble, add)
 		case product && !p.Main():
 			outbursts(f, add)
 		}
 	}
 }
 
+// bubbles finds the helpers of a package's tests that run what they are given
+// in synctest.Test.
+func bubbles(files []*source.File) map[string]bool {
+	names := make(map[string]bool)
+	for _, f := range files {
+		synctestPkg := f.ImportName("testing/synctest")
+		if !f.Test || synctestPkg == "" {
+			continue
+		}
+		for _, decl := range f.AST.Decls {
+			fn, ok := decl.(*ast.FuncDecl)
+			if !ok || fn.Recv != nil || strings.HasPrefix(fn.Name.Name, "Test") || fn.Body == nil {
+				continue
+			}
+			ast.Inspect(fn.Body, func(n ast.Node) bool {
+				if call, ok := n.(*ast.CallExpr); ok && calls(call, synctestPkg, "Test") {
+					names[fn.Name.Name] = true
+				}
+				return true
+			})
+		}
+	}
+	return names
+}
+
 // sleeps finds time.Sleep in tests. Inside synctest.Test the clock is fake,
 // so there it costs nothing and means what it says.
-func sleeps(f *source.File, add func(token.Pos, string, string)) {
+func sleeps(f *source.File, bubbles map[string]bool, add func(token.Pos, string, string)) {
 	timePkg, synctestPkg := f.ImportName("time"), f.ImportName("testing/synctest")
 	if timePkg == "" {
 		return
@@ -47,6 +73,9 @@ func sleeps(f *source.File, add func(token.Pos, string, string)) {
 			return true
 		}
 		if synctestPkg != "" && calls(call, synctestPkg, "Test") {
+			return false
+		}
+		if id, ok := call.Fun.(*ast.Ident); ok && bubbles[id.Name] {
 			return false
 		}
 		if calls(call, timePkg, "Sleep") {
