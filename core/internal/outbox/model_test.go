@@ -113,7 +113,7 @@ func TestModel(t *testing.T) {
 	t.Log(total)
 	for _, s := range []string{
 		"confirmed", "unknown", "dropped", "resumed", "withdrawn", "early pong", "1 MiB ping", "waited", "refused full",
-		"refused down", "sync ping", "failed", "lost whole",
+		"refused down", "sync ping", "failed", "lost whole", "discarded",
 	} {
 		if total[s] == 0 {
 			t.Errorf("it never happened: %s", s)
@@ -175,6 +175,9 @@ func (p *player) random(i int) {
 	case r < 93 && p.attached && (p.mode == Down || p.dead || p.rng.IntN(10) == 0):
 		name("detach")
 		p.detach()
+	case r < 91:
+		name("discard")
+		p.discard()
 	case r < 97 && !p.attached:
 		name("attach")
 		p.attach()
@@ -693,6 +696,28 @@ func (p *player) endPings(err error) {
 		}
 	}
 	p.open, p.unasked, p.noPing = nil, 0, 0
+}
+
+// discard drops what the next server is too small for.
+func (p *player) discard() {
+	limit := 1 + p.rng.IntN(20000)
+	want := 0
+	if p.mode == Down && !p.attached {
+		p.buf = slices.DeleteFunc(p.buf, func(u unit) bool {
+			_, body, _ := strings.Cut(u.bytes, "\r\n")
+			if len(body)-2 <= limit {
+				return false
+			}
+			want++
+			p.fates[u.id] = dropped
+			p.accepted = slices.DeleteFunc(p.accepted, func(id int) bool { return id == u.id })
+			p.stats["discarded"]++
+			return true
+		})
+	}
+	if n := p.o.Discard(limit); n != want {
+		p.fail("Discard says %d, want %d", n, want)
+	}
 }
 
 func (p *player) attach() {

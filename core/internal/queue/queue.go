@@ -102,11 +102,19 @@ func (q *Queue) Push(es []Entry, bytes int) {
 		}
 		seg := q.segs[last]
 		k := min(len(es), SegmentLen-len(seg))
-		if n := len(seg) + k; n > cap(seg) && n > keepSpare {
-			whole := segments.Get().(*[SegmentLen]Entry)[:0]
-			whole = append(whole, seg...)
+		if n := len(seg) + k; n > cap(seg) {
+			var larger []Entry
+			if n > keepSpare {
+				larger = segments.Get().(*[SegmentLen]Entry)[:0]
+			} else { // of a length that Put takes back; append might round it up
+				larger = make([]Entry, 0, min(keepSpare, max(2*n, 8)))
+			}
+			larger = append(larger, seg...)
 			clear(seg)
-			seg = whole
+			if cap(seg) > cap(q.spare) { // at most keepSpare: whole ones do not grow
+				q.spare = seg[:0]
+			}
+			seg = larger
 		}
 		q.segs[last] = append(seg, es[:k]...)
 		es = es[k:]
