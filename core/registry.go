@@ -62,8 +62,13 @@ func (r *registry) add(s *Subscription) (epoch uint64) {
 	i := s.sid>>pageBits - d.first
 	if i >= uint64(len(d.pages)) {
 		n := &directory{first: d.first, pages: append(d.pages[:len(d.pages):len(d.pages)], new(page))}
+		if last := len(d.pages) - 1; last >= 0 && d.pages[last] != nil && d.pages[last].live == 0 {
+			n.pages[last] = nil // all of its ids are over
+			n.trim()
+		}
 		r.dir.Store(n)
 		d = n
+		i = s.sid>>pageBits - d.first
 	}
 	p := d.pages[i]
 	p.live++
@@ -111,11 +116,16 @@ func (r *registry) remove(s *Subscription) (epoch uint64, removed bool) {
 func (r *registry) dropPage(d *directory, i uint64) {
 	n := &directory{first: d.first, pages: append([]*page(nil), d.pages...)}
 	n.pages[i] = nil
-	for len(n.pages) > 0 && n.pages[0] == nil {
-		n.pages = n.pages[1:]
-		n.first++
-	}
+	n.trim()
 	r.dir.Store(n)
+}
+
+// trim forgets the pages that are gone at the start.
+func (d *directory) trim() {
+	for len(d.pages) > 0 && d.pages[0] == nil {
+		d.pages = d.pages[1:]
+		d.first++
+	}
 }
 
 // retire forgets s, which is over, and keeps its counters.
