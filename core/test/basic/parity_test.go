@@ -241,7 +241,7 @@ func TestParityHelper(t *testing.T) {
 	t.Parallel()
 	srv := natstest.Run(t)
 	tracer := &countingTracer{}
-	nc := ledger.Connect(t, srv.URL(), nats.UseTracer(tracer), nats.RequestTimeout(100*time.Millisecond))
+	nc := ledger.Connect(t, srv.URL(), nats.UseTracer(tracer), nats.RequestTimeout(time.Second))
 	for i := range 3 {
 		if _, err := nc.Subscribe("all", func(m nats.Msg) { _ = m.Respond(fmt.Append(nil, i)) }); err != nil {
 			t.Fatal(err)
@@ -317,6 +317,9 @@ func TestParitySharedConnection(t *testing.T) {
 		})
 	}
 	wg.Wait()
+	if err := nc.Barrier(t.Context()); err != nil { // the last answers came before their handlers returned
+		t.Fatal(err)
+	}
 	if st := nc.Stats(); st.Answered != 400 || st.InDelivered != 800 || nc.NumSubscriptions() != 1 {
 		t.Errorf("%d subscriptions, %+v", nc.NumSubscriptions(), st)
 	}
