@@ -251,7 +251,7 @@ func (nc *Conn) Servers() []Server {
 }
 
 // SetServers replaces the pool, for the next time a server is needed; the link
-// in use stays. Servers that remain keep their history. A bad URL is an
+// in use stays, and a back-off that is under way ends. Servers that remain keep their history. A bad URL is an
 // *OptionError and changes nothing.
 func (nc *Conn) SetServers(urls []string) error {
 	if nc == nil || nc.cfg == nil {
@@ -267,6 +267,12 @@ func (nc *Conn) SetServers(urls []string) error {
 		return ErrClosed
 	}
 	nc.machine.Pool().Replace(servers)
+	if nc.link == nil {
+		select {
+		case nc.poke <- struct{}{}:
+		default:
+		}
+	}
 	return nil
 }
 

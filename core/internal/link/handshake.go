@@ -36,7 +36,7 @@ const maxControlLine = 4096
 // bounds all of it. The connection is closed if it fails.
 func Open(ctx context.Context, conn net.Conn, cfg Config) (*Link, error) {
 	l := &Link{
-		cfg: cfg, conn: conn, base: time.Now(), plain: cfg.TLS != TLSDone,
+		cfg: cfg, conn: conn, raw: conn, base: time.Now(), plain: cfg.TLS != TLSDone,
 		buf: make([]byte, minRead), ended: make(chan struct{}),
 		secure: cfg.TLS == TLSDone && isTLS(conn),
 	}
@@ -52,7 +52,7 @@ func Open(ctx context.Context, conn net.Conn, cfg Config) (*Link, error) {
 		}
 	}
 	if err != nil {
-		_ = l.conn.Close()
+		_ = l.raw.Close()
 		return nil, err
 	}
 	return l, nil

@@ -72,8 +72,9 @@ const (
 type Link struct {
 	cfg    Config
 	conn   net.Conn
-	secure bool // TLS, ours or the dialer's
-	plain  bool // nothing of ours between frames and the kernel
+	raw    net.Conn // what conn stands on
+	secure bool     // TLS, ours or the dialer's
+	plain  bool     // nothing of ours between frames and the kernel
 	base   time.Time
 	epoch  uint64
 
@@ -147,13 +148,15 @@ func (l *Link) Wait() error {
 func (l *Link) End(reason error) { l.end(reason) }
 
 // Drop closes a link that was never started.
-func (l *Link) Drop() { _ = l.conn.Close() }
+func (l *Link) Drop() { _ = l.raw.Close() }
 
 func (l *Link) end(reason error) {
 	l.endOnce.Do(func() {
 		l.err = reason
 		close(l.ended)
-		_ = l.conn.Close()
+		// Not the TLS connection: its Close may wait for a peer that takes no
+		// bytes, to tell it what the end of the stream tells anyway.
+		_ = l.raw.Close()
 	})
 }
 

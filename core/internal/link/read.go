@@ -15,6 +15,9 @@ const (
 	// size that a server announces is not yet a message that it sends. The
 	// largest message of a server's default configuration fits.
 	maxAhead = 1<<20 + 16<<10
+	// maxUnanswered is how many bytes may wait to leave when a PING is to be
+	// answered and the writer is stuck: a peer cannot make us keep more.
+	maxUnanswered = 64 << 20
 	// quiet is how long reads must have been small before the buffer shrinks.
 	quiet = 2 * time.Second
 )
@@ -119,6 +122,9 @@ func (l *Link) parse(buf []byte) (need int, err error) {
 func (l *Link) control(text []byte, kind wire.Kind) error {
 	switch kind {
 	case wire.KindPing:
+		if l.cfg.Outbox.Buffered() > maxUnanswered && l.writing.Load() != 0 {
+			return &wire.Error{Problem: "the peer sends PINGs and takes no PONG"}
+		}
 		l.cfg.Outbox.Control(l.epoch, []byte(wire.PongLine))
 	case wire.KindPong:
 		l.cfg.Outbox.Pong(l.epoch, l.now())
@@ -130,7 +136,9 @@ func (l *Link) control(text []byte, kind wire.Kind) error {
 		l.info = l.info.Merge(info)
 		l.cfg.Sink.Info(l.info)
 	case wire.KindErr:
-		l.reason = l.cfg.Sink.ServerError(string(text))
+		if reason := l.cfg.Sink.ServerError(string(text)); reason != nil {
+			l.reason = reason
+		}
 	}
 	return nil
 }

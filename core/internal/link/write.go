@@ -72,6 +72,12 @@ func (l *Link) keepAlive(tick *time.Timer) (next time.Duration, dead bool) {
 	return d.Next, false
 }
 
+// isDead reports whether the keep-alive has given the peer up.
+func (l *Link) isDead() bool {
+	live := l.cfg.Outbox.Liveness()
+	return keepalive.Decide(l.cfg.KeepAlive, input(live, l.now(), time.Duration(l.lastIn.Load()))).Dead
+}
+
 func input(live outbox.Liveness, now, lastIn time.Duration) keepalive.Input {
 	return keepalive.Input{
 		Now: now, LastInbound: lastIn,
@@ -85,6 +91,9 @@ func input(live outbox.Liveness, now, lastIn time.Duration) keepalive.Input {
 func (l *Link) write(b []byte) (int, error) {
 	done := 0
 	for done < len(b) {
+		if done > 0 && l.isDead() {
+			return done, ErrStale // takes bytes and never answers
+		}
 		piece := b[done:min(done+maxWrite, len(b))]
 		l.writing.Store(max(int64(l.now()), 1))
 		if !l.watching.Swap(true) {

@@ -39,7 +39,7 @@ func (p *Pool) Current() *Server { return p.current }
 
 func (p *Pool) find(s *Server) *Server {
 	for _, o := range p.servers {
-		if o.Host == s.Host && o.Port == s.Port {
+		if o.same(s) {
 			return o
 		}
 	}
@@ -77,7 +77,7 @@ func (p *Pool) Discover(addresses []string, from *Server) (added, removed []*Ser
 		named = append(named, s)
 	}
 	same := func(a *Server) func(*Server) bool {
-		return func(b *Server) bool { return a.Host == b.Host && a.Port == b.Port }
+		return func(b *Server) bool { return a.same(b) }
 	}
 	p.servers = slices.DeleteFunc(p.servers, func(s *Server) bool {
 		gone := s.Discovered && s != p.current && !slices.ContainsFunc(named, same(s))

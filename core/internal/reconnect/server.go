@@ -38,6 +38,9 @@ func (s *Server) Address() string { return net.JoinHostPort(s.Host, s.Port) }
 // URL is the address without secrets.
 func (s *Server) URL() string { return s.Scheme + "://" + s.Address() }
 
+// same reports whether two stand for one address. Host names know no case.
+func (s *Server) same(o *Server) bool { return strings.EqualFold(s.Host, o.Host) && s.Port == o.Port }
+
 // Secure reports whether the URL demands TLS.
 func (s *Server) Secure() bool { return s.Scheme == "tls" }
 

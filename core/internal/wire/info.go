@@ -33,9 +33,9 @@ type Info struct {
 	RemoteAccount string   `json:"remote_account"`
 }
 
-// maxServerPayload is the largest max_payload that a server accepts in its own
-// configuration; a larger one in INFO is a lie or a mistake.
-const maxServerPayload = 64 << 20
+// maxServerPayload is the largest max_payload that a server can be configured
+// for; a larger one in INFO is a lie or a mistake.
+const maxServerPayload = 1<<31 - 1
 
 // ParseInfo reads the document of an INFO line. A missing max_payload is 0:
 // unknown, not "nothing".

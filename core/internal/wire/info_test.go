@@ -28,7 +28,7 @@ func TestParseInfo(t *testing.T) {
 		{`{"client_id":18446744073709551615}`, &Info{ClientID: 1<<64 - 1}},
 		{`{"tls_required":true,"tls_verify":true,"tls_available":true,"auth_required":true,"jetstream":true,"acc_is_sys":true}`,
 			&Info{TLSRequired: true, TLSVerify: true, TLSAvailable: true, AuthRequired: true, JetStream: true, SystemAccount: true}},
-		{`{"max_payload":-1}`, nil}, {`{"max_payload":67108865}`, nil}, {`{"max_payload":9223372036854775807}`, nil},
+		{`{"max_payload":-1}`, nil}, {`{"max_payload":2147483648}`, nil}, {`{"max_payload":9223372036854775807}`, nil},
 		{`{"max_payload":9223372036854775808}`, nil}, {`{"max_payload":"1048576"}`, nil}, {`{"max_payload":1.5}`, nil},
 		{``, nil}, {` `, nil}, {`{`, nil}, {`{}x`, nil}, {`[]`, nil}, {`"x"`, nil}, {`1`, nil},
 		{`{"connect_urls":"a:1"}`, nil}, {`{"connect_urls":[1]}`, nil}, {`{"headers":"yes"}`, nil}, {`{"client_id":-1}`, nil},
