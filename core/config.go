@@ -30,7 +30,9 @@ type config struct {
 	name                      string
 	noEcho, verbose, pedantic bool
 	userInfo                  func() (string, string)
+	userInfoBy                string // which option set it
 	token                     func() string
+	tokenBy                   string
 	inboxPrefix               string
 
 	retryFirst, noReconnect bool

@@ -266,7 +266,7 @@ func (nc *Conn) SetServers(urls []string) error {
 	if nc.closed {
 		return ErrClosed
 	}
-	nc.machine.Pool().Replace(servers)
+	nc.machine.Replace(servers)
 	if nc.link == nil {
 		select {
 		case nc.poke <- struct{}{}:

@@ -72,11 +72,13 @@ func (nc *Conn) requestPlain(ctx context.Context, m Msg) (Msg, error) {
 // beginRequest opens a request on the shared inbox or one of its own.
 // own is the subscription to that.
 func (nc *Conn) beginRequest(m Msg) (p *pending, own *Subscription, err error) {
-	if m.Reply == "" {
+	for m.Reply == "" {
 		if err := nc.muxRequests(); err != nil {
 			return nil, nil, err
 		}
-		return nc.reqs.begin(m.Subject), nil, nil
+		if p := nc.reqs.begin(m.Subject); p != nil {
+			return p, nil, nil
+		}
 	}
 	p = nc.reqs.beginOwn(m.Subject, m.Reply)
 	s := &Subscription{kind: kindInbox, subject: m.Reply, concurrency: 1, request: p}
@@ -92,19 +94,25 @@ func (nc *Conn) beginRequest(m Msg) (p *pending, own *Subscription, err error) {
 // muxRequests subscribes to replies, once.
 func (nc *Conn) muxRequests() error {
 	r := &nc.reqs
-	if r.muxed.Load() {
+	if r.mux.Load() != nil {
 		return nil
 	}
 	r.muxing.Lock()
 	defer r.muxing.Unlock()
-	if r.muxed.Load() {
+	if r.mux.Load() != nil {
 		return nil
 	}
 	s := &Subscription{kind: kindMux, subject: r.prefix + "*", concurrency: 1}
 	if err := nc.register(s, true); err != nil {
 		return err
 	}
-	r.muxed.Store(true)
+	// The server may have refused it by now. Whoever tells ends it first and
+	// looks at mux then; here it is the other way round, so one of them sees it.
+	r.mux.Store(s)
+	if err := s.Err(); err != nil {
+		r.mux.CompareAndSwap(s, nil)
+		return err
+	}
 	return nil
 }
 

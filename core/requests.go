@@ -23,8 +23,8 @@ import (
 type requests struct {
 	prefix string // of reply subjects, random for each Conn
 
-	muxed  atomic.Bool // there is a subscription for replies
-	muxing sync.Mutex  // held while it is made
+	mux    atomic.Pointer[Subscription] // takes replies; nil: not made yet, or refused
+	muxing sync.Mutex                   // held while it is made
 
 	mu    sync.Mutex // guards all below
 	slots []*pending
@@ -58,10 +58,14 @@ func (r *requests) init(inboxPrefix string) { r.prefix = inboxPrefix + "." + ran
 
 const hex = "0123456789abcdef"
 
-// begin opens a request.
+// begin opens a request. It returns nil if the subscription for replies was
+// refused meanwhile.
 func (r *requests) begin(subject string) *pending {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.mux.Load() == nil {
+		return nil
+	}
 	var p *pending
 	if n := len(r.free); n > 0 {
 		p = r.slots[r.free[n-1]]
@@ -207,9 +211,9 @@ func copyMsg(b []byte, f *wire.Frame) Msg {
 	}
 }
 
-// linkLost ends the requests of a link that is gone, and its epoch. What had
-// not left is taken back; the fate of the rest is unknown.
-func (r *requests) linkLost(out *outbox.Outbox, epoch uint64, resume bool) (unknown uint64) {
+// linkLost ends the requests of a link that is gone for cause, and its epoch.
+// What had not left is taken back; the fate of the rest is unknown.
+func (r *requests) linkLost(out *outbox.Outbox, epoch uint64, resume bool, cause error) (unknown uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	byStart := make(map[uint64]*pending)
@@ -224,11 +228,11 @@ func (r *requests) linkLost(out *outbox.Outbox, epoch uint64, resume bool) (unkn
 			return false
 		}
 		delete(byStart, start)
-		r.settle(p, outcome{err: unsent{ErrDisconnected}}, &r.count.cancelled)
+		r.settle(p, outcome{err: unsent{cause}}, &r.count.cancelled)
 		return true
 	})
 	for _, p := range byStart {
-		r.settle(p, outcome{err: fmt.Errorf("%w: %w", ErrDisconnected, ErrOutcomeUnknown)}, &r.count.unknown)
+		r.settle(p, outcome{err: fmt.Errorf("%w: %w", cause, ErrOutcomeUnknown)}, &r.count.unknown)
 	}
 	return unknown
 }
@@ -288,8 +292,8 @@ func (r *requests) refuse(p *pending, pe *PermissionError) {
 
 // muxRefused ends all requests whose replies cannot come: the server did not
 // permit the subscription to them.
-func (r *requests) muxRefused(pe *PermissionError) {
-	r.muxed.Store(false)
+func (r *requests) muxRefused(s *Subscription, pe *PermissionError) {
+	r.mux.CompareAndSwap(s, nil)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.each(func(p *pending) {

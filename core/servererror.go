@@ -2,6 +2,7 @@ package nats
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -145,16 +146,17 @@ func (nc *Conn) refuseSubscription(e serverError, pe *PermissionError) bool {
 	if found == nil {
 		return false
 	}
-	switch found.kind {
-	case kindMux:
-		nc.reqs.muxRefused(pe)
-	case kindInbox:
-		nc.reqs.refuse(found.request, pe)
-	}
 	if found.internal() {
 		nc.reg.remove(found)
 		found.end(pe, true)
-		return found.kind == kindInbox // the request returns it
+	}
+	switch found.kind {
+	case kindMux:
+		nc.reqs.muxRefused(found, pe)
+		return false
+	case kindInbox:
+		nc.reqs.refuse(found.request, pe)
+		return true // the request returns it
 	}
 	nc.reg.remove(found)
 	nc.last.Store(&e.err)
@@ -181,7 +183,7 @@ func classify(err error) (refused string, out error) {
 		return "", fmt.Errorf("%w: %w", ErrStaleConnection, err)
 	case errors.Is(err, link.ErrNoTLS):
 		return "", ErrSecureNotOffered
-	case errors.Is(err, link.ErrTLS), errors.Is(err, link.ErrInjected):
+	case errors.Is(err, link.ErrTLS), errors.Is(err, link.ErrInjected), errors.As(err, new(tls.AlertError)):
 		return "", fmt.Errorf("%w: %w", ErrTLS, err)
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return "", fmt.Errorf("nats: %w", err)

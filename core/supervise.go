@@ -262,7 +262,11 @@ func (nc *Conn) awaitSync(l *link.Link, synced <-chan outbox.Pong) error {
 func (nc *Conn) leave(l *link.Link, epoch uint64) (unknown uint64) {
 	nc.rcv.reset()
 	nc.reg.detach()
-	return nc.reqs.linkLost(nc.out, epoch, l.Resumable())
+	cause := ErrDisconnected
+	if nc.ctx.Err() != nil {
+		cause = ErrClosed
+	}
+	return nc.reqs.linkLost(nc.out, epoch, l.Resumable(), cause)
 }
 
 func (nc *Conn) linkUp(srv *reconnect.Server, l *link.Link) {

@@ -5,7 +5,9 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
+	"syscall"
 	"time"
 
 	"github.com/perigee-go/nats/core/internal/transport"
@@ -87,10 +89,20 @@ func (l *Link) handshake(ctx context.Context) error {
 	if err := l.upgrade(ctx); err != nil {
 		return err
 	}
-	if err := l.sendConnect(); err != nil {
-		return err
+	if err = l.sendConnect(); err == nil {
+		err = l.awaitPong()
 	}
-	return l.awaitPong()
+	if l.cfg.TLS != TLSDone && l.secure && hungUp(err) {
+		// With TLS 1.3 this is how a server says that it does not like the
+		// client's certificate.
+		err = fmt.Errorf("%w: the server hung up right after it; does it want another client certificate? %w", ErrTLS, err)
+	}
+	return err
+}
+
+// hungUp reports whether err is the end of the connection, without a word.
+func hungUp(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
 // upgrade lays TLS over the connection if that is to be.

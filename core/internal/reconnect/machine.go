@@ -1,6 +1,7 @@
 package reconnect
 
 import (
+	"cmp"
 	"math"
 	"slices"
 	"time"
@@ -70,8 +71,10 @@ func NewMachine(cfg Config, pool *Pool) *Machine {
 // Pool returns the servers.
 func (m *Machine) Pool() *Pool { return m.pool }
 
+// begin begins a round. Servers that failed less are tried earlier.
 func (m *Machine) begin() {
 	m.todo = append(m.todo[:0], m.pool.servers...)
+	slices.SortStableFunc(m.todo, func(a, b *Server) int { return cmp.Compare(a.Attempts, b.Attempts) })
 	m.tried = false
 }
 
@@ -135,6 +138,14 @@ func (m *Machine) earliest() time.Duration {
 
 // Delay replaces the wait that Next just answered with: a user's own choice.
 func (m *Machine) Delay(until time.Duration) { m.until = until }
+
+// Replace makes servers the pool and begins anew: what failed so far does not
+// count any more.
+func (m *Machine) Replace(servers []*Server) {
+	m.pool.Replace(servers)
+	m.round, m.until = 0, 0
+	m.begin()
+}
 
 // Now ends a wait: the next attempt is made at once.
 func (m *Machine) Now() {
