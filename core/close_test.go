@@ -216,3 +216,20 @@ func TestReconnectByTheUser(t *testing.T) {
 		isErr(t, nc.Reconnect(in(t, time.Second)), errDeadline)
 	})
 }
+
+// TestCloseEndsRequests: they hear that it was Close, and what may have become
+// of them.
+func TestCloseEndsRequests(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		n, s := fakeserver.One()
+		swallow(s, "svc")
+		nc := connect(t, n)
+		done := request(t, nc, t.Context(), "svc")
+		must(t, nc.Close())
+		r := <-done
+		isErr(t, r.err, ErrClosed, ErrOutcomeUnknown)
+		if SafeToRetry(r.err) || errors.Is(r.err, ErrDisconnected) {
+			t.Errorf("error %v", r.err)
+		}
+	})
+}

@@ -182,3 +182,14 @@ func TestTLSLinkLost(t *testing.T) {
 	}
 	t.Logf("%d confirmed, %d unknown, %d arrived", st.OutConfirmed, st.OutUnknown, len(seen))
 }
+
+// A server that does not like the client's certificate, or lack of one, is a
+// TLS error, although with TLS 1.3 the handshake itself went well.
+func TestRefusedCertificateIsTLSError(t *testing.T) {
+	t.Parallel()
+	srv := natstest.Run(t, natstest.TLS(), natstest.TLSVerify())
+	_, err := nats.Connect(t.Context(), srv.URL(), nats.RootCAs(srv.CAFile()), nats.Logger(nil))
+	if !errors.Is(err, nats.ErrTLS) {
+		t.Errorf("%v", err)
+	}
+}
