@@ -66,6 +66,7 @@ func TestFewerFailuresFirst(t *testing.T) {
 		pass(2 * time.Second)
 		b.Refuse(false)
 		a.Stop()
+		pass(time.Second)
 		must(t, nc.Flush(in(t, 10*time.Second)))
 		if nc.ConnectedURL() != "nats://c:3" {
 			t.Errorf("at %q, and b had failed before", nc.ConnectedURL())
