@@ -2,10 +2,10 @@ package nats
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"strconv"
 	"strings"
 
@@ -164,6 +164,13 @@ func (nc *Conn) refuseSubscription(e serverError, pe *PermissionError) bool {
 	return true
 }
 
+// isAlert reports whether err is a TLS alert, from the peer or to it. With TLS
+// 1.3 a client hears of a refused certificate only when it reads.
+func isAlert(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && (op.Op == "remote error" || op.Op == "local error")
+}
+
 // classify makes a link's end an error of this package. refused is what the
 // server said when it did not accept the credentials.
 func classify(err error) (refused string, out error) {
@@ -183,7 +190,7 @@ func classify(err error) (refused string, out error) {
 		return "", fmt.Errorf("%w: %w", ErrStaleConnection, err)
 	case errors.Is(err, link.ErrNoTLS):
 		return "", ErrSecureNotOffered
-	case errors.Is(err, link.ErrTLS), errors.Is(err, link.ErrInjected), errors.As(err, new(tls.AlertError)):
+	case errors.Is(err, link.ErrTLS), errors.Is(err, link.ErrInjected), isAlert(err):
 		return "", fmt.Errorf("%w: %w", ErrTLS, err)
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return "", fmt.Errorf("nats: %w", err)
