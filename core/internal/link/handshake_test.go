@@ -37,6 +37,7 @@ func isViolation(err error) bool {
 
 func ok(err error) bool { return err == nil }
 
+//perigee:allow the scripts run in bubbles
 func TestHandshake(t *testing.T) {
 	trickle := func(s *server, text string, pause time.Duration) {
 		for i := range len(text) {
