@@ -42,6 +42,7 @@ type Conn struct {
 	poke       chan struct{} // one slot: the supervisor is to look again
 	supervised chan struct{} // closed when the supervisor has ended
 	done       chan struct{} // closed when Closed
+	told       chan struct{} // closed when the last event was handled
 
 	mu          sync.Mutex // guards all below
 	machine     *reconnect.Machine
@@ -181,7 +182,7 @@ func timeoutAfter(d time.Duration) error {
 	return defaultTimeout{"default timeout of " + d.String() + " exceeded"}
 }
 
-// Done is closed when the Conn is Closed and its last event was handled.
+// Done is closed when the Conn is Closed.
 func (nc *Conn) Done() <-chan struct{} { return nc.done }
 
 // Err says why the Conn is Closed: nil while it is not, and after Close and

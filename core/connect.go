@@ -40,6 +40,7 @@ func Connect(ctx context.Context, url string, opts ...Option) (*Conn, error) {
 		poke:       make(chan struct{}, 1),
 		supervised: make(chan struct{}),
 		done:       make(chan struct{}),
+		told:       make(chan struct{}),
 		changed:    make(chan struct{}),
 		machine:    reconnect.NewMachine(cfg.machine(), pool),
 	}

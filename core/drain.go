@@ -154,6 +154,7 @@ func (nc *Conn) close(before Stats, cause error) error {
 	}
 	nc.stop()
 	<-nc.supervised
+	nc.awaitTold()
 	after := nc.Stats()
 	loss := &LossError{
 		Undelivered: int(after.InDropped - before.InDropped),
@@ -165,6 +166,20 @@ func (nc *Conn) close(before Stats, cause error) error {
 		return nil
 	}
 	return loss
+}
+
+// lastEvents is how long the end of a connection is held up so that its last
+// events are handled and logged. A handler that closes the Conn waits so long
+// for itself.
+const lastEvents = 50 * time.Millisecond
+
+func (nc *Conn) awaitTold() {
+	t := time.NewTimer(lastEvents)
+	defer t.Stop()
+	select {
+	case <-nc.told:
+	case <-t.C:
+	}
 }
 
 // Drain ends the subscription without losing what has arrived: the server is

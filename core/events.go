@@ -93,7 +93,7 @@ func (nc *Conn) deliverEvents() {
 				nc.logEvent(q.event)
 			}
 			if _, last := q.event.(Closed); last {
-				close(nc.done)
+				close(nc.told)
 			}
 		}
 	}

@@ -265,7 +265,8 @@ func (r *requests) closeAll() {
 }
 
 // refused ends the oldest request whose publish the server did not permit.
-func (r *requests) refused(pe *PermissionError) {
+// It reports whether there was one.
+func (r *requests) refused(pe *PermissionError) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var found *pending
@@ -279,6 +280,7 @@ func (r *requests) refused(pe *PermissionError) {
 	if found != nil {
 		r.settle(found, outcome{err: pe}, &r.count.cancelled)
 	}
+	return found != nil
 }
 
 // refuse ends one request whose reply the server did not permit.

@@ -120,7 +120,9 @@ func (nc *Conn) serverRefused(e serverError) {
 			return // SubscriptionEnded tells of it
 		}
 	case ok:
-		nc.reqs.refused(pe)
+		if nc.reqs.refused(pe) {
+			return // the request returns it
+		}
 	case errors.Is(e.err, ErrMaxSubscriptions):
 		// It does not say which. The server's list and ours differ now until
 		// the next link, so the user has to know.

@@ -416,8 +416,9 @@ func (nc *Conn) shut(err error) {
 	nc.stop()
 	if failed { // Connect returns why; nobody has seen this Conn
 		nc.events.close()
-		close(nc.done)
-		return
+		close(nc.told)
+	} else {
+		nc.emit(Closed{err})
 	}
-	nc.emit(Closed{err})
+	close(nc.done)
 }
