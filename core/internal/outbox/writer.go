@@ -12,6 +12,7 @@ import (
 func (o *Outbox) Take(now time.Duration) []byte {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.tookAt = now
 	switch {
 	case len(o.ctl) > 0 && (o.mode == Live || o.mode == Syncing):
 		o.out, o.ctl, o.outCtl = o.ctl, nil, true
@@ -175,11 +176,11 @@ func (o *Outbox) Pong(epoch uint64, now time.Duration) {
 	// The PONG may be here before the writer came back from its write.
 	o.ledger.confirm(p.appended)
 	if p.done != nil {
-		rtt := time.Duration(0)
-		if p.sent != 0 {
-			rtt = now - p.sent
+		sent := p.sent
+		if sent == 0 {
+			sent = o.tookAt
 		}
-		p.done <- Pong{RTT: rtt}
+		p.done <- Pong{RTT: max(now-sent, 1)}
 	}
 }
 
