@@ -226,6 +226,7 @@ func TestManyRequesters(t *testing.T) {
 		})
 	}
 	wg.Wait()
+	flush(t, nc) // what the reader has in hand is counted at the end of its read
 	if st := nc.Stats(); st.Answered != 64*200 || st.InReplies != 64*200 || st.InOrphaned != 0 {
 		t.Errorf("%+v", st)
 	}
