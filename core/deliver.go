@@ -362,6 +362,13 @@ func (d *receiver) build(s *Subscription, buf []byte, first int32, n, memory int
 		k := int(r.size + r.replyLen + r.subjectLen)
 		var b []byte
 		switch {
+		case k >= ownAlloc && k == int(r.size):
+			// Memory that append fills need not be cleared first.
+			b = append([]byte(nil), buf[r.body:r.body+r.size]...)
+			memory -= k
+			d.entries = append(d.entries, queue.Make(b, k, int(r.header), 0, 0))
+			i = r.next
+			continue
 		case k >= ownAlloc:
 			b = make([]byte, k)
 		case k > len(slab):

@@ -139,7 +139,7 @@ func (l *Link) startTLS(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrTLS, err)
 	}
-	l.conn, l.secure, l.plain = c, true, false
+	l.conn, l.tls, l.secure, l.plain = c, c, true, false
 	return nil
 }
 

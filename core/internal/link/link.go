@@ -14,6 +14,7 @@ import (
 
 	"github.com/perigee-go/nats/core/internal/keepalive"
 	"github.com/perigee-go/nats/core/internal/outbox"
+	"github.com/perigee-go/nats/core/internal/transport"
 	"github.com/perigee-go/nats/core/internal/wire"
 )
 
@@ -72,9 +73,10 @@ const (
 type Link struct {
 	cfg    Config
 	conn   net.Conn
-	raw    net.Conn // what conn stands on
-	secure bool     // TLS, ours or the dialer's
-	plain  bool     // nothing of ours between frames and the kernel
+	raw    net.Conn           // what conn stands on
+	tls    *transport.TLSConn // conn, if it is ours
+	secure bool               // TLS, ours or the dialer's
+	plain  bool               // nothing of ours between frames and the kernel
 	base   time.Time
 	epoch  uint64
 

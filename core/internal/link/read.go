@@ -35,8 +35,11 @@ func (l *Link) readLoop() error {
 		now := l.now()
 		if n > 0 {
 			l.lastIn.Store(int64(now))
-			filled := l.w+n == len(l.buf)
 			l.w += n
+			if err == nil && l.tls != nil {
+				err = l.readRecords()
+			}
+			filled := l.w == len(l.buf)
 			if perr := l.consume(); perr != nil {
 				return perr
 			}
@@ -56,8 +59,24 @@ func (l *Link) readLoop() error {
 			full = 0
 		case len(l.buf) > minRead && now-fullAt > quiet && l.w-l.r <= minRead/2:
 			l.resize(minRead)
+			if l.tls != nil {
+				l.tls.Shrink()
+			}
 		}
 	}
+}
+
+// readRecords reads what else has arrived: TLS gives one record a Read, and
+// many are worth handing over at once.
+func (l *Link) readRecords() error {
+	for l.w < len(l.buf) {
+		n, err := l.tls.ReadMore(l.buf[l.w:])
+		l.w += n
+		if n == 0 || err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (l *Link) resize(n int) {

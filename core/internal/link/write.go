@@ -99,7 +99,13 @@ func (l *Link) write(b []byte) (int, error) {
 		if !l.watching.Swap(true) {
 			l.watchdog.Reset(l.cfg.WriteTimeout)
 		}
-		n, err := l.conn.Write(piece)
+		var n int
+		var err error
+		if l.tls != nil {
+			n, err = l.tls.WriteAll(piece)
+		} else {
+			n, err = l.conn.Write(piece)
+		}
 		l.writing.Store(0)
 		done += n
 		if err != nil {

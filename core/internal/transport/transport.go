@@ -37,10 +37,11 @@ func Bound(ctx context.Context, conn net.Conn) (release func() error) {
 }
 
 // Handshake lays TLS over conn, as a client. The caller bounds it.
-func Handshake(ctx context.Context, conn net.Conn, cfg *tls.Config) (*tls.Conn, error) {
-	c := tls.Client(conn, cfg)
+func Handshake(ctx context.Context, conn net.Conn, cfg *tls.Config) (*TLSConn, error) {
+	r := newRecords(conn)
+	c := tls.Client(r, cfg)
 	if err := c.HandshakeContext(ctx); err != nil {
 		return nil, err
 	}
-	return c, nil
+	return &TLSConn{c, r}, nil
 }
