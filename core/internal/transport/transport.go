@@ -36,7 +36,7 @@ func Bound(ctx context.Context, conn net.Conn) (release func() error) {
 	}
 }
 
-// Handshake lays TLS over conn, as a client. The caller bounds it.
+// Handshake lays TLS over conn, as a client, until ctx ends.
 func Handshake(ctx context.Context, conn net.Conn, cfg *tls.Config) (*TLSConn, error) {
 	r := newRecords(conn)
 	c := tls.Client(r, cfg)
