@@ -233,7 +233,7 @@ func FuzzInfo(f *testing.F) {
 			}
 			return
 		}
-		if !json.Valid(doc) || info.MaxPayload < 0 || info.MaxPayload > 64<<20 {
+		if !json.Valid(doc) || info.MaxPayload < 0 || info.MaxPayload > maxServerPayload {
 			t.Fatalf("%q was accepted: %+v", doc, info)
 		}
 		m := old.Merge(info)
