@@ -404,8 +404,12 @@ func (d *receiver) push(s *Subscription, n, bytes int, dropped uint64) {
 	}
 	if n > 0 {
 		c.lag = s.q.Len()
-		s.q.Push(d.entries, bytes)
 		s.pushed += uint64(n)
+		rest, restB := d.entries, bytes
+		if s.kind == kindChan {
+			rest, restB = s.feedNow(rest, restB)
+		}
+		s.q.Push(rest, restB)
 		c.estimate += int64(n)
 		c.estimateB += int64(bytes)
 		if msgs, b := s.pending(); int(msgs) > s.maxMsgs || int(b) > s.maxBytes {
@@ -427,7 +431,7 @@ func (d *receiver) push(s *Subscription, n, bytes int, dropped uint64) {
 			s.signal()
 		}
 	case kindChan:
-		if s.feedNow(); !s.busy {
+		if !s.busy {
 			if feed = s.q.Len() > 0; feed {
 				s.busy = true
 			} else {

@@ -3,6 +3,7 @@ package nats
 import (
 	"iter"
 	"strings"
+	"unsafe"
 
 	"github.com/perigee-go/nats/core/internal/wire"
 )
@@ -40,20 +41,27 @@ func NewHeader(nameValues ...string) (Header, error) {
 		}
 		size += wire.FieldSize(nameValues[i], nameValues[i+1])
 	}
-	var b strings.Builder
-	b.Grow(size)
-	b.WriteString(wire.HeaderPrefix)
+	b := make([]byte, 0, size)
+	b = append(b, wire.HeaderPrefix...)
 	for i := 0; i < len(nameValues); i += 2 {
-		writeField(&b, nameValues[i], nameValues[i+1])
+		b = wire.AppendField(b, nameValues[i], trimBlanks(nameValues[i+1]))
 	}
-	b.WriteString("\r\n")
-	return Header{b.String()}, nil
+	b = append(b, "\r\n"...)
+	return Header{unsafe.String(unsafe.SliceData(b), len(b))}, nil // nobody else has b
+}
+
+// trimBlanks takes the white space off both ends.
+func trimBlanks(s string) string {
+	if s == "" || s[0] > ' ' && s[len(s)-1] > ' ' {
+		return s
+	}
+	return strings.Trim(s, " \t")
 }
 
 func writeField(b *strings.Builder, name, value string) {
 	b.WriteString(name)
 	b.WriteString(": ")
-	b.WriteString(strings.Trim(value, " \t"))
+	b.WriteString(trimBlanks(value))
 	b.WriteString("\r\n")
 }
 

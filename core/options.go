@@ -375,8 +375,9 @@ func WriteBufferSize(bytes int) Option {
 	}}
 }
 
-// WriteTimeout is how long one socket write, of at most 256 KiB, may take before
-// the link counts as dead. Default 10 s.
+// WriteTimeout is how long one socket write may take before the link counts as
+// dead. A peer that is slow gets little at a time, so one that takes bytes at
+// all is not mistaken for dead. Default 10 s.
 func WriteTimeout(d time.Duration) Option {
 	return positive("WriteTimeout", d, func(c *config) { c.writeTimeout = d })
 }

@@ -139,26 +139,28 @@ func (nc *Conn) traceNext(s *Subscription, m Msg) Msg {
 	return m
 }
 
-// feedNow sends to the user's channel what it takes at once, which saves a
-// goroutine; mu held, and the sends do not block.
-func (s *Subscription) feedNow() {
+// feedNow sends to the user's channel what it takes at once, which saves the
+// queue and a goroutine, and returns the rest; mu held, and the sends do not
+// block.
+func (s *Subscription) feedNow(es []queue.Entry, bytes int) (rest []queue.Entry, restB int) {
 	if s.busy || s.nc.cfg.tracer != nil {
-		return // the pump keeps the order, and user code needs it unlocked
+		return es, bytes // the pump keeps the order, and user code needs it unlocked
 	}
-	n, bytes := uint64(0), uint64(0)
-	for more := true; more && s.q.Len() > 0; {
-		e := s.q.Peek()
+	n, sent := 0, 0
+	for more := true; more && n < len(es); {
 		select {
-		case s.ch <- s.msg(e):
+		case s.ch <- s.msg(&es[n]):
+			sent += es[n].Size()
 			n++
-			bytes += uint64(e.Size())
-			s.popChan()
 		default:
 			more = false
 		}
 	}
-	s.count(n, bytes)
+	s.popped += uint64(n)
+	s.poppedB += uint64(sent)
+	s.count(uint64(n), uint64(sent))
 	s.notifySettled()
+	return es[n:], bytes - sent
 }
 
 func (s *Subscription) popChan() queue.Entry {

@@ -24,6 +24,7 @@ type workers struct {
 	since  time.Duration // when the first in line became the first
 	active int           // workers that are not known to be held up
 	list   []*worker
+	spare  *worker // one that ended, to be used again
 	armed  bool
 	timer  *time.Timer
 }
@@ -31,7 +32,6 @@ type workers struct {
 type worker struct {
 	began time.Duration // when it took what it is at; 0: between two
 	stuck bool          // at it for longer than patience: not counted as active
-	sub   *Subscription
 }
 
 const (
@@ -81,7 +81,10 @@ func (p *workers) add(subs []*Subscription) {
 
 // start makes one more worker; mu held.
 func (p *workers) start() {
-	w := new(worker)
+	w := p.spare
+	if p.spare = nil; w == nil {
+		w = new(worker)
+	}
 	p.active++
 	p.list = append(p.list, w)
 	go p.work(w)
@@ -167,18 +170,24 @@ func (p *workers) next() *Subscription {
 
 // work is a worker's life.
 func (p *workers) work(w *worker) {
-	defer p.left(w)
+	returned := false
+	defer func() {
+		if !returned {
+			p.left(w)
+		}
+	}()
 	now := monotonic() // read once a run: at its end
 	p.mu.Lock()
 	for {
 		s := p.next()
 		if s == nil {
 			p.leave(w)
+			p.spare = w
 			p.mu.Unlock()
+			returned = true
 			return
 		}
 		w.began = now
-		w.sub = s
 		p.since = now
 		p.mu.Unlock()
 
@@ -186,7 +195,6 @@ func (p *workers) work(w *worker) {
 		again, now = s.run(now)
 
 		p.mu.Lock()
-		w.sub = nil
 		w.began = 0
 		if w.stuck {
 			w.stuck = false
@@ -218,9 +226,6 @@ func (p *workers) leave(w *worker) {
 // left is for a handler that ended its goroutine with runtime.Goexit: another
 // worker goes on.
 func (p *workers) left(w *worker) {
-	if w.sub == nil {
-		return
-	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.leave(w)

@@ -39,7 +39,7 @@ const maxControlLine = 4096
 func Open(ctx context.Context, conn net.Conn, cfg Config) (*Link, error) {
 	l := &Link{
 		cfg: cfg, conn: conn, raw: conn, base: time.Now(), plain: cfg.TLS != TLSDone,
-		buf: make([]byte, minRead), ended: make(chan struct{}),
+		buf: make([]byte, minRead), piece: startWith, ended: make(chan struct{}),
 		secure: cfg.TLS == TLSDone && isTLS(conn),
 	}
 	l.parser.MaxPayload = cfg.MaxPayload

@@ -83,11 +83,14 @@ type Link struct {
 	// The reader's.
 	parser wire.Parser
 	buf    []byte
-	r, w   int // buf[r:w] is read and not parsed
+	r, w   int  // buf[r:w] is read and not parsed
+	large  bool // the last message had a buffer of its own
 	info   *wire.Info
 	reason error // what the server said last, if it closes after that
 
 	writeErr atomic.Pointer[error] // of the writer; the reader may go on for a moment
+
+	piece int // the writer's: the length of one socket write
 
 	lastIn   atomic.Int64 // when bytes came last, on the link's clock
 	writing  atomic.Int64 // when the write under way began; 0: none is

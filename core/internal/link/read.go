@@ -7,7 +7,7 @@ import (
 )
 
 const (
-	maxRead = 256 << 10 // the buffer grows to this while reads fill it
+	maxRead = 512 << 10 // the buffer grows to this while reads fill it
 	// ownBuffer is the length from which an unfinished message is read
 	// straight into a buffer of its own, which then needs no copy.
 	ownBuffer = 16 << 10
@@ -31,7 +31,13 @@ func (l *Link) readLoop() error {
 	full := 0
 	var fullAt time.Duration
 	for {
-		n, err := l.conn.Read(l.buf[l.w:])
+		limit := len(l.buf)
+		if l.large {
+			// Another one is likely. Read its head here and the rest straight
+			// into its own buffer.
+			limit = min(limit, l.w+ownBuffer)
+		}
+		n, err := l.conn.Read(l.buf[l.w:limit])
 		now := l.now()
 		if n > 0 {
 			l.lastIn.Store(int64(now))
@@ -88,14 +94,19 @@ func (l *Link) resize(n int) {
 
 // consume gives the sink all whole frames and leaves room for the next read.
 func (l *Link) consume() error {
+	before := l.r
 	need, err := l.parse(l.buf)
 	if err != nil {
 		return err
+	}
+	if l.r > before {
+		l.large = false // there are others
 	}
 	switch {
 	case l.r == l.w:
 		l.r, l.w = 0, 0
 	case need >= ownBuffer:
+		l.large = true
 		return l.readLarge(need)
 	default:
 		l.makeSpace(need)

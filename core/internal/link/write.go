@@ -8,9 +8,25 @@ import (
 	"github.com/perigee-go/nats/core/internal/outbox"
 )
 
-// maxWrite bounds one socket write, so that a slow peer which takes bytes is
-// told from one that takes none.
-const maxWrite = 256 << 10
+// One socket write is as long as the peer is quick: so a slow one that takes
+// bytes is told from one that takes none, and a quick one gets much at once.
+const (
+	minWrite  = 16 << 10
+	maxWrite  = 1 << 20
+	quickly   = 10 * time.Millisecond
+	slowly    = time.Second
+	startWith = 64 << 10
+)
+
+// adapt sets the length of the next write after one that took so long.
+func (l *Link) adapt(written int, took time.Duration) {
+	switch {
+	case took < quickly && written == l.piece:
+		l.piece = min(2*l.piece, maxWrite)
+	case took > slowly:
+		l.piece = max(l.piece/4, minWrite)
+	}
+}
 
 // writeLoop writes what the outbox has and asks for PINGs when they are due. It
 // returns nil when somebody else ended the link.
@@ -94,8 +110,9 @@ func (l *Link) write(b []byte) (int, error) {
 		if done > 0 && l.isDead() {
 			return done, ErrStale // takes bytes and never answers
 		}
-		piece := b[done:min(done+maxWrite, len(b))]
-		l.writing.Store(max(int64(l.now()), 1))
+		piece := b[done:min(done+l.piece, len(b))]
+		began := l.now()
+		l.writing.Store(max(int64(began), 1))
 		if !l.watching.Swap(true) {
 			l.watchdog.Reset(l.cfg.WriteTimeout)
 		}
@@ -116,6 +133,7 @@ func (l *Link) write(b []byte) (int, error) {
 			}
 			return done, err
 		}
+		l.adapt(n, l.now()-began)
 	}
 	return done, nil
 }

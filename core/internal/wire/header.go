@@ -114,7 +114,7 @@ func CheckName(name string) string {
 		return "the name is empty"
 	}
 	for i := 0; i < len(name); i++ {
-		if c := name[i]; c <= ' ' || c >= 0x7f || c == ':' {
+		if fieldBytes[name[i]]&nameByte == 0 {
 			return "the name has an illegal byte at offset " + strconv.Itoa(i)
 		}
 	}
@@ -125,9 +125,27 @@ func CheckName(name string) string {
 // but line ends and NUL.
 func CheckValue(value string) string {
 	for i := 0; i < len(value); i++ {
-		if c := value[i]; c == '\r' || c == '\n' || c == 0 {
+		if fieldBytes[value[i]]&valueByte == 0 {
 			return "the value has a line end or NUL at offset " + strconv.Itoa(i)
 		}
 	}
 	return ""
 }
+
+const (
+	nameByte = 1 << iota
+	valueByte
+)
+
+// fieldBytes says where a byte is legal.
+var fieldBytes = func() (t [256]uint8) {
+	for c := range t {
+		if c > ' ' && c < 0x7f && c != ':' {
+			t[c] |= nameByte
+		}
+		if c != '\r' && c != '\n' && c != 0 {
+			t[c] |= valueByte
+		}
+	}
+	return
+}()
