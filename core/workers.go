@@ -251,14 +251,13 @@ type progress struct {
 // there are more, in which case the caller still has its slot, and what time it
 // is at the end.
 func (s *Subscription) run(now time.Duration) (again bool, end time.Duration) {
-	var one [1]queue.Entry
-	seg := one[:0]
+	var seg []queue.Entry
 	s.mu.Lock()
 	start := s.popped
 	before := s.q.Bytes()
 	if s.concurrency > 1 {
 		if s.q.Len() > 0 {
-			seg = append(seg, s.q.Pop())
+			seg = []queue.Entry{s.q.Pop()}
 		}
 	} else {
 		seg = s.q.Take()

@@ -83,7 +83,8 @@ type Link struct {
 	// The reader's.
 	parser wire.Parser
 	buf    []byte
-	r, w   int  // buf[r:w] is read and not parsed
+	r, w   int // buf[r:w] is read and not parsed
+	frame  wire.Frame
 	large  bool // the last message had a buffer of its own
 	info   *wire.Info
 	reason error // what the server said last, if it closes after that
