@@ -113,23 +113,37 @@ func CheckName(name string) string {
 	if name == "" {
 		return "the name is empty"
 	}
-	for i := 0; i < len(name); i++ {
-		if fieldBytes[name[i]]&nameByte == 0 {
-			return "the name has an illegal byte at offset " + strconv.Itoa(i)
-		}
+	if all(name, nameByte) {
+		return ""
 	}
-	return ""
+	return "the name has an illegal byte at offset " + strconv.Itoa(first(name, nameByte))
 }
 
 // CheckValue says what is wrong with a field value; "" if it is legal: anything
 // but line ends and NUL.
 func CheckValue(value string) string {
-	for i := 0; i < len(value); i++ {
-		if fieldBytes[value[i]]&valueByte == 0 {
-			return "the value has a line end or NUL at offset " + strconv.Itoa(i)
+	if all(value, valueByte) {
+		return ""
+	}
+	return "the value has a line end or NUL at offset " + strconv.Itoa(first(value, valueByte))
+}
+
+// all reports whether every byte is of the kind. It has no branch a byte.
+func all(s string, kind uint8) bool {
+	for i := 0; i < len(s); i++ {
+		kind &= fieldBytes[s[i]]
+	}
+	return kind != 0
+}
+
+// first is where the first byte is that is not of the kind.
+func first(s string, kind uint8) int {
+	for i := 0; i < len(s); i++ {
+		if fieldBytes[s[i]]&kind == 0 {
+			return i
 		}
 	}
-	return ""
+	return len(s)
 }
 
 const (
