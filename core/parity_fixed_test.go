@@ -74,3 +74,18 @@ func TestFewerFailuresFirst(t *testing.T) {
 		_ = c
 	})
 }
+
+// TestConcurrencyNeedsHandler: an option that could have no effect is refused.
+func TestConcurrencyNeedsHandler(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		n, _ := fakeserver.One()
+		nc := connect(t, n)
+		_, err := nc.SubscribeSync("a", Concurrency(2))
+		isErr(t, err, ErrInvalidOption)
+		_, err = nc.SubscribeChan("a", make(chan Msg), Concurrency(2))
+		isErr(t, err, ErrInvalidOption)
+		if nc.NumSubscriptions() != 0 {
+			t.Error("it subscribed")
+		}
+	})
+}

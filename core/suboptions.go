@@ -24,7 +24,7 @@ func AutoUnsubscribe(max int) SubOption {
 }
 
 // Concurrency is how many handler calls of the subscription may run at a time.
-// With 1, the default, they run in order.
+// With 1, the default, they run in order. More than 1 needs a handler.
 func Concurrency(n int) SubOption {
 	return subOption{"Concurrency", func(c *subConfig) string {
 		if n < 1 {

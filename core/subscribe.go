@@ -63,6 +63,9 @@ func (nc *Conn) subscribe(subj string, s *Subscription, opts []SubOption) (*Subs
 		}
 		s.kind = kindReader
 	}
+	if c.concurrency > 1 && s.kind != kindHandler {
+		return nil, &OptionError{"Concurrency", "needs a handler"}
+	}
 	s.subject, s.queue = subj, c.queue
 	s.concurrency, s.overflow, s.onEvent = c.concurrency, c.overflow, c.onEvent
 	s.max.Store(c.max)
