@@ -267,6 +267,33 @@ func BenchmarkDeliver(b *testing.B) {
 	}
 }
 
+func BenchmarkNext(b *testing.B) {
+	ctx := context.Background()
+	for _, size := range []int{16, 128} {
+		b.Run(strconv.Itoa(size), func(b *testing.B) {
+			p, nc := connectPit(b)
+			sub, err := nc.SubscribeSync("a", PendingLimits(-1, -1))
+			if err != nil {
+				b.Fatal(err)
+			}
+			block, each := frames(size)
+			b.SetBytes(int64(size))
+			b.ReportAllocs()
+			b.ResetTimer()
+			for n := b.N; n > 0; {
+				k := min(n, len(block)/each)
+				p.feed(block[:k*each])
+				for range k {
+					if _, err := sub.Next(ctx); err != nil {
+						b.Fatal(err)
+					}
+				}
+				n -= k
+			}
+		})
+	}
+}
+
 func BenchmarkRequest(b *testing.B) {
 	p, nc := connectPit(b)
 	p.mu.Lock()

@@ -3,6 +3,7 @@ package nats
 import (
 	"unsafe"
 
+	"github.com/perigee-go/nats/core/internal/memory"
 	"github.com/perigee-go/nats/core/internal/queue"
 	"github.com/perigee-go/nats/core/internal/wire"
 )
@@ -16,8 +17,9 @@ const (
 	// lags behind has memory of its own: what waits for it for long must not
 	// keep what others are done with.
 	fewMessages = 8
-	// ownAlloc is the size from which a message has memory of its own.
-	ownAlloc = 1 << 10
+	// maxShare is the largest message that shares memory with others: it is
+	// one of three.
+	maxShare = slabSize / 3
 )
 
 // receiver takes what a link reads. It is used by the reader only. Messages are
@@ -245,11 +247,7 @@ func (d *receiver) accept(s *Subscription, buf []byte) {
 	}
 	d.build(s, buf, first, n, memory)
 	d.memory -= whole
-	d.push(s, n, bytes, dropped)
-	if dropped > 0 && s.overflow == OverflowEnd {
-		d.endSlow(s)
-	}
-	d.checkUsedUp(s)
+	d.handOver(s, n, bytes, dropped)
 }
 
 // sum adds up the first n messages of a chain.
@@ -349,35 +347,30 @@ func (d *receiver) dropOldest(s *Subscription, first int32, n int) (f int32, kep
 	return first, kept, bytes, memory, dropped
 }
 
-// build copies n messages out of the read buffer into d.entries.
-func (d *receiver) build(s *Subscription, buf []byte, first int32, n, memory int) {
+// build copies n messages, which need so many bytes, out of the read buffer into
+// d.entries.
+func (d *receiver) build(s *Subscription, buf []byte, first int32, n, need int) {
 	d.entries = d.entries[:0]
 	var slab []byte
 	shared := n <= fewMessages && s.chain.lag <= fewMessages
 	if shared {
-		slab, memory = d.slab, d.memory
+		slab, need = d.slab, d.memory
 	}
 	for i := first; n > 0; n-- {
 		r := &d.raws[i]
 		k := int(r.size + r.replyLen + r.subjectLen)
 		var b []byte
 		switch {
-		case k >= ownAlloc && k == int(r.size):
-			// Memory that append fills need not be cleared first.
-			b = append([]byte(nil), buf[r.body:r.body+r.size]...)
-			memory -= k
-			d.entries = append(d.entries, queue.Make(b, k, int(r.header), 0, 0))
-			i = r.next
-			continue
-		case k >= ownAlloc:
-			b = make([]byte, k)
+		case k > maxShare:
+			b = memory.Uncleared(k)
 		case k > len(slab):
-			slab = make([]byte, min(slabSize, memory))
+			// As much as is filled by messages of this size.
+			slab = memory.Uncleared(min(slabSize-slabSize%k, need))
 			fallthrough
 		default:
 			b, slab = slab[:k:k], slab[k:]
 		}
-		memory -= k
+		need -= k
 		at := copy(b, buf[r.body:r.body+r.size])
 		if r.replyLen > 0 {
 			at += copy(b[at:], buf[r.reply:r.reply+r.replyLen])
@@ -391,117 +384,4 @@ func (d *receiver) build(s *Subscription, buf []byte, first int32, n, memory int
 	if shared {
 		d.slab = slab
 	}
-}
-
-// push hands d.entries over.
-func (d *receiver) push(s *Subscription, n, bytes int, dropped uint64) {
-	c := &s.chain
-	s.mu.Lock()
-	if s.closed {
-		s.mu.Unlock()
-		d.orphaned += uint64(n) + dropped
-		return
-	}
-	if n > 0 {
-		c.lag = s.q.Len()
-		s.pushed += uint64(n)
-		rest, restB := d.entries, bytes
-		if s.kind == kindChan {
-			rest, restB = s.feedNow(rest, restB)
-		}
-		s.q.Push(rest, restB)
-		c.estimate += int64(n)
-		c.estimateB += int64(bytes)
-		if msgs, b := s.pending(); int(msgs) > s.maxMsgs || int(b) > s.maxBytes {
-			s.maxMsgs, s.maxBytes = max(s.maxMsgs, int(msgs)), max(s.maxBytes, int(b))
-		}
-	}
-	if dropped > 0 {
-		s.dropped += dropped
-		s.noteDrop(dropped)
-	}
-	feed := false
-	switch s.kind {
-	case kindHandler:
-		for want := min(s.concurrency, len(s.runs)+s.q.Len()); s.slots < want; s.slots++ {
-			d.ready = append(d.ready, s)
-		}
-	case kindSync:
-		if s.waiting > 0 {
-			s.signal()
-		}
-	case kindChan:
-		if !s.busy {
-			if feed = s.q.Len() > 0; feed {
-				s.busy = true
-			} else {
-				s.emptied() // not over: it is not closed
-			}
-		}
-	}
-	s.mu.Unlock()
-	s.received.Add(uint64(n) + dropped)
-	clear(d.entries)
-	if feed {
-		go s.pump()
-	}
-}
-
-// noteDrop keeps the books of a slow consumer; mu held.
-func (s *Subscription) noteDrop(n uint64) {
-	s.report += n
-	if s.episode == 0 {
-		s.nc.emit(SlowConsumer{s, n, false})
-	}
-	s.episode += n
-}
-
-// checkUsedUp ends a subscription that has had its last message. It looks after
-// received was counted, and AutoUnsubscribe looks after it set max: one of them
-// sees both.
-func (d *receiver) checkUsedUp(s *Subscription) {
-	if max := s.max.Load(); max > 0 && s.received.Load() >= max {
-		d.nc.reg.remove(s)
-		s.end(nil, false)
-	}
-}
-
-// endSlow ends a subscription that could not keep up.
-func (d *receiver) endSlow(s *Subscription) {
-	epoch, removed := d.nc.reg.remove(s)
-	if removed {
-		d.nc.out.Control(epoch, wire.AppendUnsub(nil, s.sid, 0))
-	}
-	s.mu.Lock()
-	err := &SlowConsumerError{s.subject, s.dropped + s.discarded}
-	s.report = 0
-	s.mu.Unlock()
-	s.end(err, false)
-}
-
-// Large implements link.Sink: the message keeps the buffer it was read into.
-func (d *receiver) Large(buf []byte, f *wire.Frame) {
-	d.Message(buf, 0, f)
-	if len(d.raws) == 1 && len(d.touched) == 1 && f.Size > 0 {
-		s := d.touched[0]
-		if s.fits(1, f.Size) && s.max.Load() == 0 {
-			d.large(s, buf, f)
-			return
-		}
-	}
-	d.Batch(buf)
-}
-
-func (d *receiver) large(s *Subscription, buf []byte, f *wire.Frame) {
-	r := &d.raws[0]
-	at := f.Body + f.Size // over CR LF, into the room behind
-	at += copy(buf[at:], buf[r.reply:r.reply+r.replyLen])
-	copy(buf[at:], buf[r.subject:r.subject+r.subjectLen])
-	d.entries = append(d.entries[:0], queue.Make(buf[f.Body:], f.Size, f.HeaderLen, f.ReplyLen, int(r.subjectLen)))
-	s.chain.n, s.chain.bytes, s.chain.memory = 0, 0, 0
-	d.touched[0] = nil
-	d.touched, d.raws = d.touched[:0], d.raws[:0]
-	d.push(s, 1, f.Size, 0)
-	d.checkUsedUp(s)
-	d.finish()
 }

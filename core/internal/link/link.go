@@ -34,9 +34,14 @@ type Sink interface {
 	Message(buf []byte, pos int, f *wire.Frame)
 	// Batch follows the last Message of buf.
 	Batch(buf []byte)
-	// Large is a message with a buffer of its own, which the sink may keep.
-	// buf has room behind the frame for a copy of subject and reply.
-	Large(buf []byte, f *wire.Frame)
+	// Room is asked when a large message has begun: frame f at buf[pos], of
+	// which the control line is there. If the sink wants to keep it, it says
+	// how many bytes it needs behind header and payload; else own is false, and
+	// Message and Batch follow.
+	Room(buf []byte, pos int, f *wire.Frame) (extra int, own bool)
+	// Large gives the sink the message of the last Room: line holds its control
+	// line, body header and payload and the extra bytes. body is the sink's.
+	Large(line, body []byte, f *wire.Frame)
 	// Info is each INFO after the handshake.
 	Info(info *wire.Info)
 	// ServerError is each -ERR. A non-nil error becomes the reason of the

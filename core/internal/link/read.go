@@ -1,18 +1,22 @@
 package link
 
 import (
-	"strings"
 	"time"
-	"unsafe"
 
+	"github.com/perigee-go/nats/core/internal/memory"
 	"github.com/perigee-go/nats/core/internal/wire"
 )
 
 const (
 	maxRead = 512 << 10 // the buffer grows to this while reads fill it
-	// ownBuffer is the length from which an unfinished message is read
-	// straight into a buffer of its own, which then needs no copy.
-	ownBuffer = 16 << 10
+	// ownBuffer is the length from which an unfinished message is read straight
+	// into memory of its own. Shorter ones are copied out of the buffer: they
+	// come many a read, and the kernel writes into memory that is in use faster
+	// than into fresh pages.
+	ownBuffer = 256 << 10
+	// headRead is how much is read where another large message is likely to
+	// begin.
+	headRead = 16 << 10
 	// maxAhead is how far ahead of the bytes that arrived a buffer is made: a
 	// size that a server announces is not yet a message that it sends. The
 	// largest message of a server's default configuration fits.
@@ -37,7 +41,7 @@ func (l *Link) readLoop() error {
 		if l.large {
 			// Another one is likely. Read its head here and the rest straight
 			// into its own buffer.
-			limit = min(limit, l.w+ownBuffer)
+			limit = min(limit, l.w+headRead)
 		}
 		n, err := l.conn.Read(l.buf[l.w:limit])
 		now := l.now()
@@ -96,24 +100,31 @@ func (l *Link) resize(n int) {
 
 // consume gives the sink all whole frames and leaves room for the next read.
 func (l *Link) consume() error {
-	before := l.r
-	need, err := l.parse(l.buf)
-	if err != nil {
-		return err
-	}
-	if l.r > before {
-		l.large = false // there are others
-	}
-	switch {
-	case l.r == l.w:
-		l.r, l.w = 0, 0
-	case need >= ownBuffer:
-		l.large = true
-		return l.readLarge(need)
-	default:
+	for {
+		before := l.r
+		need, err := l.parse(l.buf)
+		if err != nil {
+			return err
+		}
+		if l.r > before {
+			l.large = false // there are others
+		}
+		if l.r == l.w {
+			l.r, l.w = 0, 0
+			return nil
+		}
+		if need >= ownBuffer {
+			if extra, own := l.cfg.Sink.Room(l.buf, l.r, &l.frame); own {
+				l.large = true
+				if err := l.readLarge(extra); err != nil {
+					return err
+				}
+				continue
+			}
+		}
 		l.makeSpace(need)
+		return nil
 	}
-	return nil
 }
 
 // parse gives the sink the whole frames of buf[l.r:l.w]. It returns the length
@@ -175,48 +186,55 @@ func (l *Link) control(text []byte, kind wire.Kind) error {
 	return nil
 }
 
-// readLarge reads the unfinished message of need bytes at l.buf[l.r] into a
-// buffer of its own. The buffer grows with the bytes that arrive.
-func (l *Link) readLarge(need int) error {
+// readLarge reads the rest of the unfinished message at l.buf[l.r], of which
+// l.frame tells, into memory of its own with extra bytes behind. That is exactly
+// as long as the message is, but grows only with the bytes that arrive. What
+// follows the payload comes into l.buf, with what follows the message.
+func (l *Link) readLarge(extra int) error {
 	f := &l.frame
-	if _, err := l.parser.Parse(l.buf[l.r:l.w], f); err != nil {
-		return err
-	}
-	extra := f.SubjectLen + f.ReplyLen
-	big := uncleared(min(need+extra, max(maxAhead, l.w-l.r)))
-	n := copy(big, l.buf[l.r:l.w])
-	l.r, l.w = 0, 0
-	for n < need {
-		if n == len(big) {
-			b := uncleared(min(need+extra, 2*len(big)))
-			copy(b, big)
-			big = b
+	size := f.Size
+	have := l.buf[l.r+f.Body : l.w]
+	body := memory.Uncleared(min(size+extra, max(maxAhead, len(have))))
+	n := copy(body[:min(size, len(body))], have)
+	line := copy(l.buf, l.buf[l.r:l.r+f.Body])
+	l.r, l.w = 0, line+copy(l.buf[line:], have[n:])
+	for n < size {
+		if n == len(body) {
+			body = grown(body, min(size+extra, 2*n))
 		}
-		k, err := l.conn.Read(big[n:min(len(big), need)])
-		if k > 0 {
+		k, err := l.conn.Read(body[n:min(size, len(body))])
+		if n += k; k > 0 {
 			l.lastIn.Store(int64(l.now()))
-		}
-		if n += k; err != nil && n < need {
+		} else if err != nil {
 			return l.readFailed(err)
 		}
 	}
-	if len(big) < need+extra {
-		big = append(big, make([]byte, need+extra-len(big))...)
+	if len(body) < size+extra {
+		body = grown(body, size+extra)
 	}
-	ok, err := l.parser.Parse(big[:need], f)
-	if err != nil || !ok {
-		return err
+	end := line + len("\r\n")
+	if len(l.buf) < end {
+		l.resize(line + headRead)
 	}
-	l.cfg.Sink.Large(big, f)
+	for l.w < end {
+		k, err := l.conn.Read(l.buf[l.w:min(len(l.buf), l.w+headRead)])
+		if l.w += k; k > 0 {
+			l.lastIn.Store(int64(l.now()))
+		} else if err != nil {
+			return l.readFailed(err)
+		}
+	}
+	if l.buf[line] != '\r' || l.buf[line+1] != '\n' {
+		return &wire.Error{Problem: "payload does not end where its size says"}
+	}
+	l.parser.Passed()
+	l.cfg.Sink.Large(l.buf[:line], body, f)
+	l.r = end
 	return nil
 }
 
-// uncleared returns n bytes that hold anything. Clearing the memory of a large
-// message, which is then read into every byte of it, is a sixth of the cost of
-// receiving it; strings.Builder is the one way to have memory that is not.
-func uncleared(n int) []byte {
-	var b strings.Builder
-	b.Grow(n)
-	b.WriteByte(0)
-	return unsafe.Slice(unsafe.StringData(b.String()), n)
+func grown(b []byte, n int) []byte {
+	g := memory.Uncleared(n)
+	copy(g, b)
+	return g
 }

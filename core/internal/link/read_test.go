@@ -140,10 +140,10 @@ func TestReadOfAllSizes(t *testing.T) {
 // next operation.
 func TestLargeAtEveryCut(t *testing.T) {
 	rng := rand.New(rand.NewPCG(5, 6))
-	frame, event := msg("s.large", 7, "_R.1", "NATS/1.0\r\nA: 1\r\n\r\n", noise(rng, 20000))
+	frame, event := msg("s.large", 7, "_R.1", "NATS/1.0\r\nA: 1\r\n\r\n", noise(rng, ownBuffer+4000))
 	small, smallEvent := msg("s", 8, "", "", "after")
 	stream := frame + small
-	cuts := []int{1, 5, 10, 20, 30, 40, 50, 60, 100, 8000, 8191, 8192, 8193, 16000, 16384, len(frame) - 3, len(frame) - 2, len(frame) - 1, len(frame), len(frame) + 1, len(frame) + 5, len(stream) - 1}
+	cuts := []int{1, 5, 10, 20, 30, 40, 50, 60, 100, 8000, 8191, 8192, 8193, 16000, 200000, len(frame) - 3, len(frame) - 2, len(frame) - 1, len(frame), len(frame) + 1, len(frame) + 5, len(stream) - 1}
 	live(t, func(t *testing.T, r *rig) {
 		for i, a := range cuts {
 			for _, b := range cuts[i:] {
@@ -187,7 +187,7 @@ func TestBytesBehindThePong(t *testing.T) {
 
 // A PONG confirms what came before it: the sink has that first.
 func TestMessagesBeforeThePong(t *testing.T) {
-	for _, size := range []int{1, 100, 40000} {
+	for _, size := range []int{1, 100, 40000, ownBuffer + 1} {
 		live(t, func(t *testing.T, r *rig) {
 			done := make(chan outbox.Pong, 1)
 			if err := r.out.Ping(done); err != nil {
@@ -327,7 +327,7 @@ func TestEndReasons(t *testing.T) {
 		}
 		return nil
 	}
-	large := "MSG a 1 100000\r\n" + strings.Repeat("x", 30000)
+	large := "MSG a 1 400000\r\n" + strings.Repeat("x", 30000)
 	for name, c := range map[string]struct {
 		script func(r *rig)
 		want   func(error) bool
@@ -339,7 +339,7 @@ func TestEndReasons(t *testing.T) {
 		"violation, then EOF":          {func(r *rig) { r.srv.send("WHAT?\r\n"); _ = r.srv.sim.Close() }, isViolation},
 		"bad INFO":                     {func(r *rig) { r.srv.send("INFO {\r\n") }, isViolation},
 		"payload too long":             {func(r *rig) { r.srv.send("MSG a 1 2\r\nabc\r\n") }, isViolation},
-		"large payload too long":       {func(r *rig) { r.srv.send("MSG a 1 20000\r\n" + strings.Repeat("x", 20003)) }, isViolation},
+		"large payload too long":       {func(r *rig) { r.srv.send("MSG a 1 300000\r\n" + strings.Repeat("x", 300003)) }, isViolation},
 		"EOF in a message":             {func(r *rig) { r.srv.send("MSG a 1 9\r\nabc"); _ = r.srv.sim.Close() }, is(io.EOF)},
 		"EOF in a large message":       {func(r *rig) { r.srv.send(large); _ = r.srv.sim.Close() }, is(io.EOF)},
 		"-ERR, EOF":                    {func(r *rig) { r.srv.send("-ERR 'fatal'\r\n"); _ = r.srv.sim.Close() }, is(errFatal)},
@@ -372,7 +372,7 @@ func TestEndReasons(t *testing.T) {
 func TestMessagesBeforeTheEnd(t *testing.T) {
 	live(t, func(t *testing.T, r *rig) {
 		a, ea := msg("a", 1, "", "", "1")
-		b, eb := msg("b", 2, "", "", strings.Repeat("x", 50000))
+		b, eb := msg("b", 2, "", "", strings.Repeat("x", 300000))
 		r.srv.send(a + b + a + "rubbish\r\n" + a)
 		if err := r.reason(); !isViolation(err) {
 			t.Errorf("%v", err)
@@ -389,7 +389,7 @@ func TestLargeIsTheSinks(t *testing.T) {
 		r.cfg.Sink = k
 		r.start()
 		for i := range 20 {
-			frame, _ := msg("a", 1, "r", "", strings.Repeat(string(rune('a'+i)), 30000))
+			frame, _ := msg("a", 1, "r", "", strings.Repeat(string(rune('a'+i)), 300000))
 			r.srv.send(frame[:5000])
 			synctest.Wait()
 			r.srv.send(frame[5000:])
@@ -400,7 +400,7 @@ func TestLargeIsTheSinks(t *testing.T) {
 		_ = r.srv.sim.Close()
 	})
 	for i, b := range k.kept {
-		if !bytes.Equal(b, bytes.Repeat([]byte{byte('a' + i)}, 30000)) {
+		if !bytes.Equal(b, bytes.Repeat([]byte{byte('a' + i)}, 300000)) {
 			t.Errorf("message %d was changed", i)
 		}
 	}
@@ -414,7 +414,9 @@ type keeper struct {
 	kept [][]byte
 }
 
-func (k *keeper) Large(buf []byte, f *wire.Frame) {
-	k.kept = append(k.kept, buf[f.Body:f.Body+f.Size])
-	copy(buf[f.Body+f.Size:], "the room behind")
+func (k *keeper) Room([]byte, int, *wire.Frame) (int, bool) { return 15, true }
+
+func (k *keeper) Large(line, body []byte, f *wire.Frame) {
+	k.kept = append(k.kept, body[:f.Size])
+	copy(body[f.Size:], "the room behind")
 }

@@ -40,6 +40,8 @@ type sink struct {
 	onBatch func()
 	reason  func(text string) error
 	large   int
+	asked   int // calls of Room
+	extra   int // the answer of the last one
 }
 
 func show(b []byte, f *wire.Frame) string {
@@ -89,12 +91,19 @@ func (s *sink) Batch(buf []byte) {
 	}
 }
 
-func (s *sink) Large(buf []byte, f *wire.Frame) {
+// Room takes every second large message on the usual way.
+func (s *sink) Room(buf []byte, pos int, f *wire.Frame) (extra int, own bool) {
+	s.asked++
+	s.extra = s.asked % 3 * 20
+	return s.extra, s.asked%4 != 0
+}
+
+func (s *sink) Large(line, body []byte, f *wire.Frame) {
 	s.large++
-	if room := len(buf) - f.Len; room < f.SubjectLen+f.ReplyLen {
-		s.add("only %d bytes of room", room)
+	if len(line) != f.Body || len(body) != f.Size+s.extra {
+		s.add("a line of %d bytes, a body of %d", len(line), len(body))
 	}
-	s.add("%s", show(buf, f))
+	s.add("%s", show(append(bytes.Clone(line), body[:f.Size]...), f))
 }
 
 func (s *sink) Info(info *wire.Info) { s.add("INFO %s %v", info.ID, info.ConnectURLs) }

@@ -129,6 +129,10 @@ func (p *Parser) Parse(b []byte, f *Frame) (bool, error) {
 	return true, nil
 }
 
+// Passed makes the parser ready for what follows a message of which it saw the
+// control line only: somebody else read the rest.
+func (p *Parser) Passed() { p.scanned = 0 }
+
 func (p *Parser) maxPayload() int {
 	if p.MaxPayload > 0 {
 		return p.MaxPayload
