@@ -30,6 +30,7 @@ type Conn struct {
 	rcv       receiver // the reader's
 	reqOrigin origin   // of replies to requests
 
+	lender atomic.Pointer[link.Link] // the link in use, for requests
 	events events
 	last   atomic.Pointer[error] // LastError
 

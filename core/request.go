@@ -130,7 +130,7 @@ func (nc *Conn) request(ctx context.Context, p *pending, header string, data []b
 		timeout = p.timer.C
 	}
 	for {
-		retry, err := nc.reqs.send(nc.out, p, header, data)
+		retry, err := nc.reqs.send(nc.out, nc.lender.Load(), p, header, data)
 		if retry == nil && err == nil {
 			break
 		}

@@ -11,6 +11,7 @@ import (
 	"time"
 	"unsafe"
 
+	"github.com/perigee-go/nats/core/internal/link"
 	"github.com/perigee-go/nats/core/internal/outbox"
 	"github.com/perigee-go/nats/core/internal/wire"
 )
@@ -342,16 +343,30 @@ func (r *requests) replyOwn(p *pending, b []byte, f *wire.Frame) bool {
 }
 
 // send hands the request to the outbox and notes where it stands, in one step,
-// so that a link that dies meets either none of it or all.
-func (r *requests) send(out *outbox.Outbox, p *pending, header string, data []byte) (retry <-chan struct{}, err error) {
+// so that a link that dies meets either none of it or all. A request with no
+// other beside it is written here and now; those that come together share a
+// write.
+func (r *requests) send(out *outbox.Outbox, l *link.Link, p *pending, header string, data []byte) (retry <-chan struct{}, err error) {
 	r.mu.Lock()
-	defer r.mu.Unlock()
 	if !p.open {
+		r.mu.Unlock()
 		return nil, nil // its outcome is there
 	}
-	at, retry, err := out.Request(p.subject, p.reply, header, data)
+	var at outbox.Position
+	var batch []byte
+	lent := false
+	if l != nil && r.count.open == 1 {
+		at, batch, retry, err, lent = l.Lend(p.subject, p.reply, header, data)
+	}
+	if !lent {
+		at, retry, err = out.Request(p.subject, p.reply, header, data)
+	}
 	if retry == nil && err == nil {
 		p.at, p.sent = at, true
+	}
+	r.mu.Unlock()
+	if lent {
+		l.WriteLent(batch)
 	}
 	return retry, err
 }

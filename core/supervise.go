@@ -281,6 +281,7 @@ func (nc *Conn) linkUp(srv *reconnect.Server, l *link.Link) {
 	nc.attempts = 0
 	nc.mu.Unlock()
 	nc.out.Open(nc.epoch)
+	nc.lender.Store(l)
 
 	// Whoever hears of the link finds it in use.
 	nc.mu.Lock()
@@ -296,6 +297,7 @@ func (nc *Conn) linkUp(srv *reconnect.Server, l *link.Link) {
 }
 
 func (nc *Conn) linkDown(srv *reconnect.Server, l *link.Link) {
+	nc.lender.Store(nil)
 	nc.mu.Lock()
 	nc.link = nil
 	asked := errors.Is(nc.byUser, errReconnect)

@@ -98,6 +98,11 @@ type Link struct {
 
 	piece int // the writer's: the length of one socket write
 
+	prompt  *transport.Prompt // nil: the writer's place is not lent
+	lending sync.Mutex        // held by who has borrowed it, and after the end
+	lentAt  time.Duration     // the borrower's
+	noMore  sync.Once         // of lending
+
 	lastIn   atomic.Int64 // when bytes came last, on the link's clock
 	writing  atomic.Int64 // when the write under way began; 0: none is
 	watching atomic.Bool  // the write watchdog's timer runs
@@ -128,6 +133,9 @@ func (l *Link) Start(epoch uint64) {
 	l.epoch = epoch
 	l.watchdog = time.AfterFunc(time.Hour, l.bark)
 	l.watchdog.Stop()
+	if l.plain {
+		l.prompt = transport.NewPrompt(l.conn)
+	}
 	l.lastIn.Store(int64(l.now()))
 	l.done.Go(func() {
 		err := errReaderGone // unless it returns
@@ -148,6 +156,7 @@ func (l *Link) Ended() <-chan struct{} { return l.ended }
 func (l *Link) Wait() error {
 	<-l.ended
 	l.done.Wait()
+	l.noMore.Do(l.lending.Lock)
 	if l.watchdog != nil {
 		l.watchdog.Stop()
 	}

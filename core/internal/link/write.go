@@ -35,11 +35,18 @@ func (l *Link) writeLoop() error {
 	tick := time.NewTimer(time.Hour)
 	defer tick.Stop()
 	next, dead := l.keepAlive(tick)
+	woken := false
 	for !dead {
 		b := out.Take(l.now())
 		if b == nil {
+			if woken { // a borrower wrote, and the clock is ours to set
+				woken = false
+				next, dead = l.keepAlive(tick)
+				continue
+			}
 			select {
 			case <-out.Wake():
+				woken = true
 				// Whoever woke us is likely to have more: let it.
 				runtime.Gosched()
 			case <-tick.C:
@@ -50,6 +57,7 @@ func (l *Link) writeLoop() error {
 			}
 			continue
 		}
+		woken = false
 		if n, err := l.write(b); err != nil {
 			out.Failed(n)
 			return err

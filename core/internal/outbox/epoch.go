@@ -16,7 +16,7 @@ func (o *Outbox) Attach(epoch uint64, prefix []byte, synced chan<- Pong) {
 		return
 	}
 	o.mode, o.epoch, o.attached = Syncing, epoch, true
-	o.failed, o.pos = -1, 0
+	o.failed, o.begun, o.left, o.pos = -1, 0, false, 0
 	o.sincePing, o.unasked = 0, false
 	if len(prefix) > 0 {
 		o.ctl = append(prefix, wire.PingLine...)
@@ -138,8 +138,11 @@ func (o *Outbox) Detach(resume bool, withdraw func(start uint64) bool) (left, un
 // has confirmed while the write was under way was sent.
 func (o *Outbox) firstUnsent(resume bool) int {
 	sent := len(o.out)
-	if resume && o.failed >= 0 {
+	switch {
+	case resume && o.failed >= 0:
 		sent = o.failed
+	case resume && o.left:
+		sent = o.begun
 	}
 	pos, msgs := 0, o.ledger.before
 	for pos < len(o.out) {

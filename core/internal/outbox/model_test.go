@@ -68,6 +68,10 @@ type player struct {
 	failed   int
 	dead     bool // the writer saw an error: it takes nothing more
 	parked   bool
+	quiet    bool // most of the time nothing waits
+	lent     bool // what is in hand is a borrower's
+	left     bool // a borrower left it, and the writer did not take it yet
+	base     int  // where in it the writer's part begins
 	pos      uint64
 	open     []*mark // PINGs on the wire or about to be, in order
 	asked    int     // messages of the stream before the last PING appended
@@ -105,6 +109,9 @@ func TestModel(t *testing.T) {
 					p.cfg.Limit, p.cfg.DownLimit = 20000, 30000
 					steps = 2500
 				}
+				if p.quiet = seed%3 == 0; p.quiet {
+					steps = 8000
+				}
 				p.o = New(p.cfg)
 				p.play(steps)
 			})
@@ -114,6 +121,7 @@ func TestModel(t *testing.T) {
 	for _, s := range []string{
 		"confirmed", "unknown", "dropped", "resumed", "withdrawn", "early pong", "1 MiB ping", "waited", "refused full",
 		"refused down", "sync ping", "failed", "lost whole", "discarded",
+		"lent", "given back", "went on",
 	} {
 		if total[s] == 0 {
 			t.Errorf("it never happened: %s", s)
@@ -141,10 +149,14 @@ func (p *player) fail(format string, args ...any) {
 
 func (p *player) random(i int) {
 	name := func(s string) { p.step = fmt.Sprintf("step %d, %s, mode %d, epoch %d", i, s, p.mode, p.epoch) }
-	switch r := p.rng.IntN(100); {
+	r := p.rng.IntN(100)
+	if p.quiet && r < 34 && r >= 8 {
+		r = 43 + r%33 // to take and to write
+	}
+	switch {
 	case r < 34:
 		name("publish")
-		p.publish(p.rng.IntN(8) == 0)
+		p.publish(p.quiet || p.rng.IntN(8) == 0)
 	case r < 38:
 		name("control")
 		p.control()
@@ -270,9 +282,13 @@ func (p *player) tryPublish(w waiter) {
 	var retry <-chan struct{}
 	var err error
 	var at Position
-	if w.request {
+	var batch []byte
+	switch {
+	case w.request && p.rng.IntN(2) == 0:
+		at, batch, retry, err = p.o.Lend(p.now, w.subject, reply, header, data)
+	case w.request:
 		at, retry, err = p.o.Request(w.subject, reply, header, data)
-	} else {
+	default:
 		retry, err = p.o.Publish(w.subject, reply, header, data)
 	}
 	got := accept
@@ -310,7 +326,20 @@ func (p *player) tryPublish(w waiter) {
 		p.fates = append(p.fates, buffered)
 		p.accepted = append(p.accepted, id)
 		p.bytes += uint64(len(header) + len(data))
+		if batch != nil {
+			p.borrow(batch)
+		}
 	}
+}
+
+// borrow is the shell's part of a Lend that gave a batch.
+func (p *player) borrow(batch []byte) {
+	if p.hand != nil || p.lent || p.mode != Live || len(p.ctl) > 0 || len(batch) > maxLent+len(wire.PingLine) {
+		p.fail("%d bytes were lent with %d in hand, %d control lines", len(batch), len(p.hand), len(p.ctl))
+	}
+	p.lent = true
+	p.stats["lent"]++
+	p.took(batch)
 }
 
 // frame renders a message the obvious way.
@@ -389,7 +418,7 @@ func (p *player) keepAlive() {
 }
 
 func (p *player) take() {
-	if !p.attached || p.hand != nil || p.dead {
+	if !p.attached || p.hand != nil && !p.lent && !p.left || p.dead {
 		return
 	}
 	if p.parked {
@@ -401,7 +430,32 @@ func (p *player) take() {
 	}
 	b := p.o.Take(p.now)
 	p.parked = b == nil
+	if p.lent {
+		if b != nil {
+			p.fail("Take gave %d bytes while the place was lent", len(b))
+		}
+		return
+	}
+	p.took(b)
+}
+
+// took is what becomes of the model when the outbox has handed b out.
+func (p *player) took(b []byte) {
 	switch {
+	case p.left:
+		want := ""
+		if p.mode == Live || p.mode == Syncing {
+			p.left = false
+			for _, u := range p.hand {
+				want += u.bytes
+			}
+			want = want[p.base:]
+			p.stats["went on"]++
+		}
+		if string(b) != want {
+			p.fail("Take gave %d bytes, want %d that a borrower left", len(b), len(want))
+		}
+		return
 	case len(p.ctl) > 0 && (p.mode == Live || p.mode == Syncing):
 		p.hand, p.handCtl, p.ctl = p.ctl, true, nil
 	case len(p.buf) > 0 && p.mode == Live:
@@ -474,7 +528,7 @@ func messageID(f []byte) (id int) {
 
 // write lets the write under way make progress, succeed or fail.
 func (p *player) write() {
-	if p.hand == nil || p.dead {
+	if p.hand == nil || p.dead || p.left {
 		return
 	}
 	total := size(p.hand)
@@ -485,12 +539,33 @@ func (p *player) write() {
 	case 3:
 		n := have + p.rng.IntN(total-have+1)
 		p.arrive(n)
-		p.o.Failed(n)
+		if p.lent {
+			if n == total && total > have {
+				n--
+			}
+			if n < total {
+				p.o.GiveBack(n, p.now)
+				p.lent, p.left, p.base = false, true, n
+				p.stats["given back"]++
+			}
+			return
+		}
+		p.o.Failed(n - p.base)
 		p.failed, p.dead = n, true
 		p.stats["failed"]++
 	default:
 		p.arrive(total)
-		unasked := p.o.Wrote(p.now)
+		before := p.o.unasked
+		unasked := false
+		if p.lent {
+			p.o.GiveBack(total, p.now)
+			unasked = !before && p.o.unasked
+			if unasked && len(p.o.wake) == 0 {
+				p.fail("the writer was not told to set its clock")
+			}
+		} else {
+			unasked = p.o.Wrote(p.now)
+		}
 		last := 0
 		for _, u := range p.hand {
 			if u.ping != nil && u.ping.sentAt == 0 {
@@ -511,7 +586,7 @@ func (p *player) write() {
 		if unasked != want {
 			p.fail("Wrote says %v; the last message is %d, asked for are %d", unasked, last, p.asked)
 		}
-		p.hand = nil
+		p.hand, p.lent, p.base = nil, false, 0
 	}
 }
 
@@ -595,6 +670,9 @@ func (p *player) halt() {
 }
 
 func (p *player) detach() {
+	if p.lent {
+		return // a link ends when nobody is at the writer's place
+	}
 	resume := p.rng.IntN(3) > 0
 	// What becomes of what is in hand.
 	lost := uint64(0)
@@ -605,6 +683,8 @@ func (p *player) detach() {
 		sent := size(p.hand)
 		if resume && p.failed >= 0 {
 			sent = p.failed
+		} else if resume && p.left {
+			sent = p.base
 		} else {
 			p.stats["lost whole"]++
 		}
@@ -674,6 +754,7 @@ func (p *player) detach() {
 	clear(p.requests)
 	p.endPings(ErrDown)
 	p.buf, p.ctl, p.hand, p.failed, p.dead = kept, nil, nil, -1, false
+	p.left, p.base = false, 0
 	p.mode, p.attached = Down, false
 	p.asked = 0
 	if again, n := p.o.Detach(true, nil); again != 0 || n != 0 {
@@ -749,6 +830,9 @@ func (p *player) attach() {
 
 func (p *player) close() {
 	p.step = "close"
+	for p.lent {
+		p.write()
+	}
 	if p.attached {
 		p.detach()
 		p.check()
@@ -825,7 +909,7 @@ func (p *player) check() {
 		p.fail("%+v; unasked since %v", l, p.unasked)
 	}
 	// Nobody sleeps who could work.
-	if p.parked && p.attached && !p.dead && (p.mode == Live && len(p.buf)+len(p.ctl) > 0 || p.mode == Syncing && len(p.ctl) > 0) {
+	if p.parked && p.attached && !p.dead && !p.lent && (p.mode == Live && (p.left || len(p.buf)+len(p.ctl) > 0) || p.mode == Syncing && len(p.ctl) > 0) {
 		if len(p.o.wake) == 0 {
 			p.fail("the writer sleeps, and nobody woke it")
 		}

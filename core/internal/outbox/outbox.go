@@ -59,7 +59,8 @@ type Config struct {
 	Policy    Policy
 }
 
-// Outbox is safe for concurrent use; Take, Wrote and Failed are for one writer.
+// Outbox is safe for concurrent use; Take, Wrote and Failed are for one writer,
+// GiveBack for who got a batch from Lend.
 type Outbox struct {
 	cfg  Config
 	wake chan struct{} // one slot: the parked writer is to look again
@@ -77,7 +78,10 @@ type Outbox struct {
 	failed int    // bytes of out that left before its write failed; -1: none failed
 	spare  []byte
 
-	parked bool
+	begun  int           // bytes of out that a borrower wrote; see Lend
+	left   bool          // and the writer did not take the rest yet
+	parked bool          // the writer sleeps
+	lent   bool          // somebody else is at its place
 	room   chan struct{} // closed when waiting publishers should try again; nil: nobody waits
 
 	pos uint64 // offset of buf[0] in the epoch's stream
@@ -227,23 +231,11 @@ type Position struct{ Epoch, Start uint64 }
 func (o *Outbox) Request(subj, reply, header string, data []byte) (at Position, retry <-chan struct{}, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	switch o.mode {
-	case Closed:
-		return at, nil, o.err
-	case Down, Syncing:
-		return at, nil, ErrDown
+	at, retry, err = o.request(subj, reply, header, data)
+	if retry == nil && err == nil {
+		o.wakeWriter()
 	}
-	if !o.legal(subj) {
-		return at, nil, ErrSubject
-	}
-	if retry = o.makeRoom(len(o.buf) + wire.PubSize(subj, reply, header, data)); retry != nil {
-		return at, retry, nil
-	}
-	at = Position{o.epoch, o.pos + uint64(len(o.buf))}
-	o.buf = wire.AppendPub(o.buf, subj, reply, header, data)
-	o.ledger.accept(len(header) + len(data))
-	o.wakeWriter()
-	return at, nil, nil
+	return at, retry, err
 }
 
 // Control appends a SUB, UNSUB or PONG line for the link of epoch. On any other

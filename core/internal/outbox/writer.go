@@ -12,8 +12,19 @@ import (
 func (o *Outbox) Take(now time.Duration) []byte {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if o.lent {
+		return nil // GiveBack will see to what waits
+	}
+	return o.take(now)
+}
+
+// take is Take for whoever is at the writer's place; lock held.
+func (o *Outbox) take(now time.Duration) []byte {
 	o.tookAt = now
 	switch {
+	case o.left && (o.mode == Live || o.mode == Syncing):
+		o.left = false
+		return o.out[o.begun:]
 	case len(o.ctl) > 0 && (o.mode == Live || o.mode == Syncing):
 		o.out, o.ctl, o.outCtl = o.ctl, nil, true
 		for i := range o.pings {
@@ -42,6 +53,11 @@ func (o *Outbox) Take(now time.Duration) []byte {
 func (o *Outbox) Wrote(now time.Duration) (unasked bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	return o.wrote(now)
+}
+
+// wrote is Wrote for whoever is at the writer's place; lock held.
+func (o *Outbox) wrote(now time.Duration) (unasked bool) {
 	for i := range o.pings {
 		if p := &o.pings[i]; p.sent == 0 && p.taken(o) {
 			p.sent = max(now, 1)
@@ -58,7 +74,7 @@ func (o *Outbox) Wrote(now time.Duration) (unasked bool) {
 			o.spare = o.out[:0]
 		}
 	}
-	o.out = nil
+	o.out, o.begun = nil, 0
 	return unasked
 }
 
@@ -77,7 +93,7 @@ func (o *Outbox) asked() uint64 {
 func (o *Outbox) Failed(n int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.failed = n
+	o.failed = o.begun + n
 }
 
 // Shrink gives back buffers that a quiet connection does not need.
