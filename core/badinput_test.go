@@ -216,7 +216,7 @@ func TestBadOptions(t *testing.T) {
 		"nil": nil, "UseDialer": UseDialer(nil), "InProcess": InProcess(nil), "Timeout": Timeout(0), "Secure": Secure(&tls.Config{}, &tls.Config{}),
 		"RootCAs": RootCAs(), "ClientCert": ClientCert("/none", "/none"), "ClientTLSConfig": ClientTLSConfig(nil, nil),
 		"UserInfoHandler": UserInfoHandler(nil), "TokenHandler": TokenHandler(nil), "ReconnectBackoff": ReconnectBackoff(2, 1),
-		"CustomReconnectDelay": CustomReconnectDelay(nil), "AbortOnAuthError": AbortOnAuthError(0), "ReconnectBufSize": ReconnectBufSize(-1),
+		"CustomReconnectDelay": CustomReconnectDelay(nil), "ReconnectToServer": ReconnectToServer(nil), "AbortOnAuthError": AbortOnAuthError(0), "ReconnectBufSize": ReconnectBufSize(-1),
 		"WhenDisconnected": WhenDisconnected(9), "WriteBufferSize": WriteBufferSize(0), "WriteTimeout": WriteTimeout(-1),
 		"MaxPingsOutstanding": MaxPingsOutstanding(0), "RequestTimeout": RequestTimeout(0), "DrainTimeout": DrainTimeout(0),
 		"CustomInboxPrefix": CustomInboxPrefix("a.*"), "MaxInboundPayload": MaxInboundPayload(0), "EventHandler": EventHandler(nil),

@@ -244,8 +244,12 @@ func publicServer(s *reconnect.Server, current bool) Server {
 func (nc *Conn) Servers() []Server {
 	nc.mu.Lock()
 	defer nc.mu.Unlock()
+	return nc.servers()
+}
+
+// servers is Servers; mu held.
+func (nc *Conn) servers() (out []Server) {
 	pool := nc.machine.Pool()
-	var out []Server
 	for _, s := range pool.Servers() {
 		out = append(out, publicServer(s, nc.link != nil && s == pool.Current()))
 	}

@@ -25,10 +25,10 @@ var errReconnect = errors.New("nats: reconnect asked for")
 // one.
 func (nc *Conn) supervise() {
 	defer close(nc.supervised)
+	waited := false // the wait before the attempt is over
 	for nc.ctx.Err() == nil {
-		nc.mu.Lock()
-		act := nc.machine.Next(nc.now(), rand.Float64())
-		nc.mu.Unlock()
+		act := nc.decide(waited)
+		waited = act.Kind == reconnect.Wait
 		switch act.Kind {
 		case reconnect.Dial:
 			nc.try(act.Server)
@@ -40,6 +40,18 @@ func (nc *Conn) supervise() {
 		}
 	}
 	nc.shut(nil)
+}
+
+// decide asks the user, who is asked once an attempt, and else the machine.
+func (nc *Conn) decide(waited bool) reconnect.Action {
+	if nc.cfg.choose != nil && !waited {
+		if act, ok := nc.choose(); ok {
+			return act
+		}
+	}
+	nc.mu.Lock()
+	defer nc.mu.Unlock()
+	return nc.machine.Next(nc.now(), rand.Float64())
 }
 
 // giveUpError is why the Conn closes by itself.

@@ -139,6 +139,35 @@ func (m *Machine) earliest() time.Duration {
 // Delay replaces the wait that Next just answered with: a user's own choice.
 func (m *Machine) Delay(until time.Duration) { m.until = until }
 
+// Searching reports whether a link was lost and another is looked for.
+func (m *Machine) Searching() bool { return m.everUp && !m.ended }
+
+// Choose is Next with a server of the user's choice, which is tried now. A round
+// is over when a server is chosen that had its turn. One that is no member is
+// not tried: the answer is a wait that is over.
+func (m *Machine) Choose(s *Server) Action {
+	if m.ended {
+		return Action{Kind: GiveUp, Auth: m.auth}
+	}
+	m.until = 0
+	if !slices.Contains(m.pool.servers, s) {
+		return Action{Kind: Wait}
+	}
+	if !slices.Contains(m.todo, s) {
+		if m.tried {
+			m.round++
+		}
+		if m.cfg.MaxRounds >= 0 && m.round >= m.cfg.MaxRounds {
+			m.ended = true
+			return Action{Kind: GiveUp}
+		}
+		m.begin()
+	}
+	m.todo = slices.DeleteFunc(m.todo, func(o *Server) bool { return o == s })
+	m.tried = true
+	return Action{Kind: Dial, Server: s}
+}
+
 // Replace makes servers the pool and begins anew: what failed so far does not
 // count any more.
 func (m *Machine) Replace(servers []*Server) {

@@ -37,6 +37,9 @@ func (p *Pool) Servers() []*Server { return p.servers }
 // Current returns the server in use, or nil.
 func (p *Pool) Current() *Server { return p.current }
 
+// Find returns the member with s's address, or nil.
+func (p *Pool) Find(s *Server) *Server { return p.find(s) }
+
 func (p *Pool) find(s *Server) *Server {
 	for _, o := range p.servers {
 		if o.same(s) {
