@@ -246,10 +246,10 @@ func TestRegistry(t *testing.T) {
 			live[s.sid] = s
 		} else {
 			for sid, s := range live {
-				if _, removed := r.remove(s); !removed {
+				if removed := r.remove(s); !removed {
 					t.Fatalf("%d is not there", sid)
 				}
-				if _, removed := r.remove(s); removed {
+				if removed := r.remove(s); removed {
 					t.Fatalf("%d was removed twice", sid)
 				}
 				r.retire(s)

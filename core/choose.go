@@ -28,17 +28,31 @@ var errNotInPool = errors.New("ReconnectToServer chose a server that is not in t
 // is to be made.
 func (nc *Conn) choose() (reconnect.Action, bool) {
 	nc.mu.Lock()
-	searching, pool := nc.machine.Searching(), nc.servers()
+	searching := nc.machine.Searching()
 	nc.mu.Unlock()
 	if !searching {
 		return reconnect.Action{}, false
 	}
+	srv, wait, ok := nc.ask()
+	if nc.ctx.Err() != nil || ok && !nc.pause(wait) {
+		return reconnect.Action{Kind: reconnect.Wait}, true // which ends at once
+	}
+	if !ok {
+		return reconnect.Action{}, false
+	}
+	nc.mu.Lock()
+	defer nc.mu.Unlock()
+	return nc.machine.Choose(srv), true
+}
+
+// ask asks the user. It reports false if he has no choice, or an illegal one.
+func (nc *Conn) ask() (srv *reconnect.Server, wait time.Duration, ok bool) {
 	type choice struct {
 		url  string
 		wait time.Duration
 	}
 	answer := make(chan choice, 1)
-	last := nc.ServerInfo()
+	pool, last := nc.Servers(), nc.ServerInfo()
 	go func() { // user code, which may close the Conn, and so waits for us
 		url, wait := nc.cfg.choose(pool, last)
 		answer <- choice{url, wait}
@@ -47,22 +61,16 @@ func (nc *Conn) choose() (reconnect.Action, bool) {
 	select {
 	case c = <-answer:
 	case <-nc.ctx.Done():
-		return reconnect.Action{Kind: reconnect.Wait}, true
 	}
 	if c.url == "" {
-		return reconnect.Action{}, false
+		return nil, 0, false
 	}
 	srv, shown := nc.member(c.url)
 	if srv == nil {
 		nc.emit(ConnectFailed{Server{URL: shown}, 0, errNotInPool})
-		return reconnect.Action{}, false
+		return nil, 0, false
 	}
-	if !nc.pause(c.wait) {
-		return reconnect.Action{Kind: reconnect.Wait}, true
-	}
-	nc.mu.Lock()
-	defer nc.mu.Unlock()
-	return nc.machine.Choose(srv), true
+	return srv, c.wait, true
 }
 
 // member finds a server by its URL, and returns how to show that without secrets.

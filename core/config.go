@@ -39,6 +39,7 @@ type config struct {
 	maxRounds, abortOnAuth  int
 	minDelay, maxDelay      time.Duration
 	customDelay             func(int) time.Duration
+	migrate                 bool
 	choose                  func([]Server, ServerInfo) (string, time.Duration)
 	reconnectBuf, writeBuf  int
 	whenDown                DisconnectedPolicy

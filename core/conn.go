@@ -27,8 +27,8 @@ type Conn struct {
 	work      workers
 	inbox     *inboxes
 	in        counters
-	rcv       receiver // the reader's
-	reqOrigin origin   // of replies to requests
+	rcv       *receiver // the supervisor's; what it holds is the reader's
+	reqOrigin origin    // of replies to requests
 
 	lender atomic.Pointer[link.Link] // the link in use, for requests
 	events events
@@ -41,6 +41,7 @@ type Conn struct {
 	ctx        context.Context // ends when the Conn is to close
 	stop       context.CancelFunc
 	poke       chan struct{} // one slot: the supervisor is to look again
+	move       chan struct{} // one slot: the server asks to leave, and we migrate
 	supervised chan struct{} // closed when the supervisor has ended
 	done       chan struct{} // closed when Closed
 	told       chan struct{} // closed when the last event was handled
@@ -244,12 +245,8 @@ func publicServer(s *reconnect.Server, current bool) Server {
 func (nc *Conn) Servers() []Server {
 	nc.mu.Lock()
 	defer nc.mu.Unlock()
-	return nc.servers()
-}
-
-// servers is Servers; mu held.
-func (nc *Conn) servers() (out []Server) {
 	pool := nc.machine.Pool()
+	var out []Server
 	for _, s := range pool.Servers() {
 		out = append(out, publicServer(s, nc.link != nil && s == pool.Current()))
 	}

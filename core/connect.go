@@ -38,6 +38,7 @@ func Connect(ctx context.Context, url string, opts ...Option) (*Conn, error) {
 		out:        outbox.New(cfg.outbox()),
 		inbox:      newInboxes(cfg.inboxPrefix),
 		poke:       make(chan struct{}, 1),
+		move:       make(chan struct{}, 1),
 		supervised: make(chan struct{}),
 		done:       make(chan struct{}),
 		told:       make(chan struct{}),
@@ -46,7 +47,8 @@ func Connect(ctx context.Context, url string, opts ...Option) (*Conn, error) {
 	}
 	nc.reg.init()
 	nc.reqs.init(cfg.inboxPrefix)
-	nc.rcv.nc = nc
+	nc.reg.out = nc.out
+	nc.rcv = &receiver{nc: nc}
 	nc.reqOrigin.nc = nc
 	nc.ctx, nc.stop = context.WithCancel(context.Background())
 

@@ -1,6 +1,7 @@
 package nats
 
 import (
+	"sync/atomic"
 	"unsafe"
 
 	"github.com/perigee-go/nats/core/internal/memory"
@@ -26,14 +27,17 @@ const (
 // first only noted; when all of a read are known, each subscription that has
 // some gets them in one go, in memory of exactly their size, under one lock.
 type receiver struct {
-	nc      *Conn
-	dir     *directory // loaded once a read
-	raws    []raw
-	touched []*Subscription
-	ready   []*Subscription
-	entries []queue.Entry
-	slab    []byte // the rest of what subscriptions of this read share
-	memory  int    // that the rest of the read needs
+	nc       *Conn
+	role     atomic.Uint32             // set by the supervisor; see takeover.go
+	part     uint32                    // role, loaded once a read
+	lastInfo atomic.Pointer[wire.Info] // for who takes over
+	dir      *directory                // loaded once a read
+	raws     []raw
+	touched  []*Subscription
+	ready    []*Subscription
+	entries  []queue.Entry
+	slab     []byte // the rest of what subscriptions of this read share
+	memory   int    // that the rest of the read needs
 
 	msgs, bytes, orphaned, replies uint64
 }
@@ -60,7 +64,7 @@ type chain struct {
 // Message implements link.Sink.
 func (d *receiver) Message(buf []byte, pos int, f *wire.Frame) {
 	if d.dir == nil {
-		d.dir = d.nc.reg.dir.Load()
+		d.dir, d.part = d.nc.reg.dir.Load(), d.role.Load()
 	}
 	d.msgs++
 	d.bytes += uint64(f.Size)
@@ -71,6 +75,9 @@ func (d *receiver) Message(buf []byte, pos int, f *wire.Frame) {
 	}
 	if s.kind >= kindReader {
 		d.direct(s, buf[pos:], f)
+		return
+	}
+	if d.part != alone && d.takeOver(s, buf[pos:], f) {
 		return
 	}
 	r := raw{
@@ -326,14 +333,9 @@ func (d *receiver) dropOldest(s *Subscription, first int32, n int) (f int32, kep
 	}
 	s.mu.Lock()
 	for over() && s.q.Len() > 0 {
-		e := s.q.Pop()
-		s.popped++
-		s.poppedB += uint64(e.Size())
-		s.discarded++ // of the queue, so it was pushed
-		s.discardedB += uint64(e.Size())
+		size := s.dropFirst()
 		c.estimate--
-		c.estimateB -= int64(e.Size())
-		s.noteDrop(1)
+		c.estimateB -= int64(size)
 	}
 	s.mu.Unlock()
 	for over() && kept > 0 {
@@ -345,6 +347,17 @@ func (d *receiver) dropOldest(s *Subscription, first int32, n int) (f int32, kep
 		dropped++
 	}
 	return first, kept, bytes, memory, dropped
+}
+
+// dropFirst drops the message that has waited longest; mu held.
+func (s *Subscription) dropFirst() (size int) {
+	e := s.q.Pop()
+	s.popped++
+	s.poppedB += uint64(e.Size())
+	s.discarded++ // of the queue, so it was pushed
+	s.discardedB += uint64(e.Size())
+	s.noteDrop(1)
+	return e.Size()
 }
 
 // build copies n messages, which need so many bytes, out of the read buffer into

@@ -243,10 +243,7 @@ func (s *Subscription) beginDrain() bool {
 	s.draining = true
 	s.mu.Unlock()
 	s.noResubscribe.Store(true)
-	s.nc.reg.mu.Lock()
-	epoch := s.nc.reg.epoch
-	s.nc.reg.mu.Unlock()
-	s.nc.out.Control(epoch, wire.AppendUnsub(nil, s.sid, 0))
+	s.nc.reg.tell(s, wire.AppendUnsub(nil, s.sid, 0))
 	s.nc.emit(Draining{s})
 	return true
 }

@@ -38,6 +38,14 @@ func (nc *Conn) ping(ctx context.Context, op string) (time.Duration, error) {
 		if err == nil {
 			break
 		}
+		if errors.Is(err, outbox.ErrHeld) {
+			select {
+			case <-nc.out.Flows():
+				continue
+			case <-ctx.Done():
+				return fail(context.Cause(ctx))
+			}
+		}
 		if !errors.Is(err, outbox.ErrDown) {
 			return fail(err)
 		}

@@ -22,14 +22,28 @@ func (d *receiver) push(s *Subscription, n, bytes int, dropped uint64) {
 	}
 	if n > 0 {
 		c.lag = s.q.Len()
+		c.estimate += int64(n)
+		c.estimateB += int64(bytes)
+	}
+	feed := d.enter(s, n, bytes, dropped)
+	s.mu.Unlock()
+	s.received.Add(uint64(n) + dropped)
+	clear(d.entries)
+	if feed {
+		go s.pump()
+	}
+}
+
+// enter is push for who holds s.mu and has nothing to do with the chain. It
+// reports whether the subscription's channel needs somebody who feeds it.
+func (d *receiver) enter(s *Subscription, n, bytes int, dropped uint64) (feed bool) {
+	if n > 0 {
 		s.pushed += uint64(n)
 		rest, restB := d.entries, bytes
 		if s.kind == kindChan {
 			rest, restB = s.feedNow(rest, restB)
 		}
 		s.q.Push(rest, restB)
-		c.estimate += int64(n)
-		c.estimateB += int64(bytes)
 		if msgs, b := s.pending(); int(msgs) > s.maxMsgs || int(b) > s.maxBytes {
 			s.maxMsgs, s.maxBytes = max(s.maxMsgs, int(msgs)), max(s.maxBytes, int(b))
 		}
@@ -38,7 +52,6 @@ func (d *receiver) push(s *Subscription, n, bytes int, dropped uint64) {
 		s.dropped += dropped
 		s.noteDrop(dropped)
 	}
-	feed := false
 	switch s.kind {
 	case kindHandler:
 		for want := min(s.concurrency, len(s.runs)+s.q.Len()); s.slots < want; s.slots++ {
@@ -57,12 +70,7 @@ func (d *receiver) push(s *Subscription, n, bytes int, dropped uint64) {
 			}
 		}
 	}
-	s.mu.Unlock()
-	s.received.Add(uint64(n) + dropped)
-	clear(d.entries)
-	if feed {
-		go s.pump()
-	}
+	return feed
 }
 
 // noteDrop keeps the books of a slow consumer; mu held.
@@ -86,9 +94,8 @@ func (d *receiver) checkUsedUp(s *Subscription) {
 
 // endSlow ends a subscription that could not keep up.
 func (d *receiver) endSlow(s *Subscription) {
-	epoch, removed := d.nc.reg.remove(s)
-	if removed {
-		d.nc.out.Control(epoch, wire.AppendUnsub(nil, s.sid, 0))
+	if d.nc.reg.remove(s) {
+		d.nc.reg.tell(s, wire.AppendUnsub(nil, s.sid, 0))
 	}
 	s.mu.Lock()
 	err := &SlowConsumerError{s.subject, s.dropped + s.discarded}

@@ -9,7 +9,7 @@ import (
 // of their own. Handlers on the reader borrow, and replies are copied.
 func (d *receiver) Room(buf []byte, pos int, f *wire.Frame) (extra int, own bool) {
 	s := d.nc.reg.dir.Load().find(f.SID)
-	if s == nil || s.kind >= kindReader {
+	if s == nil || s.kind >= kindReader || d.role.Load() != alone {
 		return 0, false
 	}
 	if at := pos + f.Subject; string(buf[at:at+f.SubjectLen]) != s.subject {

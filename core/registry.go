@@ -4,6 +4,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/perigee-go/nats/core/internal/outbox"
 	"github.com/perigee-go/nats/core/internal/wire"
 )
 
@@ -37,6 +38,7 @@ func (d *directory) find(sid uint64) *Subscription {
 // registry knows every subscription that is not over. Ids are never used
 // again: the server silently ignores a SUB with one that it has.
 type registry struct {
+	out *outbox.Outbox // of the Conn; outbox.mu comes after mu
 	dir atomic.Pointer[directory]
 
 	mu        sync.Mutex // guards all below
@@ -46,14 +48,14 @@ type registry struct {
 	ending    map[*Subscription]struct{} // not in it any more, and not over
 	listeners map[*Subscription]struct{} // with an event handler
 	epoch     uint64                     // of the link that has all of them; 0: none has
+	second    *second                    // a link that is about to take over; nil: there is none
 	retired   SubStats                   // counters of those that are over
 }
 
 func (r *registry) init() { r.dir.Store(new(directory)) }
 
-// add gives s an id. It returns the epoch whose link needs to be told, 0 if
-// the next link will be told anyway.
-func (r *registry) add(s *Subscription) (epoch uint64) {
+// add gives s an id. Its link is to be told; the next ones will be anyway.
+func (r *registry) add(s *Subscription) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.lastSID++
@@ -83,17 +85,26 @@ func (r *registry) add(s *Subscription) (epoch uint64) {
 		}
 		r.listeners[s] = struct{}{}
 	}
-	return r.epoch
 }
 
-// remove lets no further message reach s, which stays known until retire. It
-// returns the epoch whose link needs to be told.
-func (r *registry) remove(s *Subscription) (epoch uint64, removed bool) {
+// tell sends a line about s to the link that has the subscriptions, if one has.
+func (r *registry) tell(s *Subscription, line []byte) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.out.Control(r.epoch, line)
+	if r.second != nil {
+		r.second.tell(s, line)
+	}
+}
+
+// remove lets no further message reach s, which stays known until retire. Its
+// link is to be told.
+func (r *registry) remove(s *Subscription) (removed bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	d := r.dir.Load()
 	if d.find(s.sid) != s {
-		return 0, false
+		return false
 	}
 	i := s.sid>>pageBits - d.first
 	p := d.pages[i]
@@ -109,7 +120,7 @@ func (r *registry) remove(s *Subscription) (epoch uint64, removed bool) {
 	if p.live--; p.live == 0 && i < r.lastSID>>pageBits-d.first {
 		r.dropPage(d, i)
 	}
-	return r.epoch, true
+	return true
 }
 
 // dropPage forgets a page that no id to come belongs to; mu held.
@@ -154,7 +165,7 @@ func (r *registry) attach(epoch uint64) []byte {
 		if s.noResubscribe.Load() {
 			continue
 		}
-		s.linkBase = s.received.Load() // the old link's reader has ended
+		s.linkBase = int64(s.received.Load()) // the old link's reader has ended
 		b = s.appendSub(b)
 	}
 	return b

@@ -44,6 +44,7 @@ type pending struct {
 	reply   string
 	at      outbox.Position
 	sent    bool // at is valid
+	carried bool // it left on the link before that of at
 	open    bool
 	done    chan outcome // one slot
 	timer   *time.Timer
@@ -76,7 +77,7 @@ func (r *requests) begin(subject string) *pending {
 		r.slots = append(r.slots, p)
 	}
 	p.gen++
-	p.subject, p.sent, p.open = subject, false, true
+	p.subject, p.sent, p.carried, p.open = subject, false, false, true
 	b := append(p.token[:0], r.prefix...)
 	b = appendHex(b, p.slot)
 	b = append(b, '-')
@@ -213,17 +214,23 @@ func copyMsg(b []byte, f *wire.Frame) Msg {
 }
 
 // linkLost ends the requests of a link that is gone for cause, and its epoch.
-// What had not left is taken back; the fate of the rest is unknown.
-func (r *requests) linkLost(out *outbox.Outbox, epoch uint64, resume bool, cause error) (unknown uint64) {
+// What had not left is taken back; the fate of the rest is unknown. detach ends
+// the epoch in the outbox, and asks for each message that did not leave.
+func (r *requests) linkLost(epoch uint64, cause error, detach func(withdraw func(start uint64) bool)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	byStart := make(map[uint64]*pending)
+	var left []*pending
 	r.each(func(p *pending) {
-		if p.sent && p.at.Epoch == epoch {
+		switch {
+		case !p.sent || p.at.Epoch != epoch:
+		case p.carried:
+			left = append(left, p)
+		default:
 			byStart[p.at.Start] = p
 		}
 	})
-	_, unknown = out.Detach(resume, func(start uint64) bool {
+	detach(func(start uint64) bool {
 		p := byStart[start]
 		if p == nil {
 			return false
@@ -233,9 +240,23 @@ func (r *requests) linkLost(out *outbox.Outbox, epoch uint64, resume bool, cause
 		return true
 	})
 	for _, p := range byStart {
+		left = append(left, p)
+	}
+	for _, p := range left {
 		r.settle(p, outcome{err: fmt.Errorf("%w: %w", cause, ErrOutcomeUnknown)}, &r.count.unknown)
 	}
-	return unknown
+}
+
+// carry takes the open requests of one link over to another: all have left, and
+// the replies can come there too.
+func (r *requests) carry(from, to uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.each(func(p *pending) {
+		if p.sent && p.at.Epoch == from {
+			p.at, p.carried = outbox.Position{Epoch: to}, true
+		}
+	})
 }
 
 // each calls f for every open request; mu held.

@@ -89,14 +89,14 @@ func (nc *Conn) register(s *Subscription, internal bool) error {
 		nc.mu.Unlock()
 		return err
 	}
-	epoch := nc.reg.add(s)
+	nc.reg.add(s)
 	nc.mu.Unlock()
 
 	b := wire.AppendSub(make([]byte, 0, 64), s.subject, s.queue, s.sid)
 	if max := s.max.Load(); max > 0 {
 		b = wire.AppendUnsub(b, s.sid, max)
 	}
-	nc.out.Control(epoch, b)
+	nc.reg.tell(s, b)
 	return nil
 }
 

@@ -53,7 +53,8 @@ type Subscription struct {
 
 	chain chain // the reader's
 
-	linkBase uint64 // received when the present link subscribed; guarded by registry.mu
+	linkBase int64 // received when the present link subscribed; guarded by registry.mu
+	shadowed bool  // the link that is about to take over was told; guarded by registry.mu
 
 	mu         sync.Mutex // guards all below
 	q          queue.Queue
@@ -75,6 +76,7 @@ type Subscription struct {
 	episode    uint64 // drops since the consumer was last in time
 	maxMsgs    int
 	maxBytes   int
+	seen       uint64 // what a link that was about to take over brought
 	settles    []settle
 
 	wake      chan struct{} // kindSync: one slot
@@ -255,9 +257,9 @@ func (s *Subscription) Unsubscribe() error {
 	if s.nc.isClosed() {
 		return ErrClosed
 	}
-	epoch, removed := s.nc.reg.remove(s)
+	removed := s.nc.reg.remove(s)
 	if removed {
-		s.nc.out.Control(epoch, wire.AppendUnsub(nil, s.sid, 0))
+		s.nc.reg.tell(s, wire.AppendUnsub(nil, s.sid, 0))
 	}
 	if !s.end(nil, true) && !removed {
 		return ErrSubscriptionClosed
@@ -279,11 +281,9 @@ func (s *Subscription) AutoUnsubscribe(max int) error {
 	if s.nc.isClosed() {
 		return ErrClosed
 	}
-	epoch, left, ok := s.nc.reg.setMax(s, uint64(max))
-	if !ok {
+	if !s.nc.reg.setMax(s, uint64(max)) {
 		return ErrSubscriptionClosed
 	}
-	s.nc.out.Control(epoch, wire.AppendUnsub(nil, s.sid, left))
 	if s.received.Load() >= uint64(max) {
 		s.nc.reg.remove(s)
 		s.end(nil, false)
@@ -291,18 +291,23 @@ func (s *Subscription) AutoUnsubscribe(max int) error {
 	return nil
 }
 
-// setMax sets the limit and returns what is left of it for the present link.
-func (r *registry) setMax(s *Subscription, max uint64) (epoch, left uint64, ok bool) {
+// setMax sets the limit and tells the present link what is left of it. A link
+// that is about to take over is told when it does.
+func (r *registry) setMax(s *Subscription, max uint64) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.dir.Load().find(s.sid) != s {
-		return 0, 0, false
+		return false
 	}
 	s.max.Store(max)
-	if max <= s.linkBase {
-		return r.epoch, 0, true
-	}
-	return r.epoch, max - s.linkBase, true
+	r.out.Control(r.epoch, s.appendMax(nil))
+	return true
+}
+
+// appendMax renders what is left of the limit on the present link; registry.mu
+// held.
+func (s *Subscription) appendMax(b []byte) []byte {
+	return wire.AppendUnsub(b, s.sid, uint64(max(int64(s.max.Load())-s.linkBase, 0)))
 }
 
 // end lets nothing more arrive; with discard, what waits is dropped too. It

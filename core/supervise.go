@@ -111,7 +111,7 @@ func (nc *Conn) try(srv *reconnect.Server) {
 	target := *srv // SetServers may change the original
 	nc.mu.Unlock()
 
-	l, err := nc.open(&target)
+	l, err := nc.open(&target, nc.out, nc.rcv)
 	if err == nil {
 		err = nc.join(l)
 	}
@@ -119,13 +119,27 @@ func (nc *Conn) try(srv *reconnect.Server) {
 		nc.attemptFailed(srv, err)
 		return
 	}
+	nc.serve(srv, l)
+}
+
+// serve sees a link through, and those that take its place.
+func (nc *Conn) serve(srv *reconnect.Server, l *link.Link) {
 	nc.linkUp(srv, l)
-	select {
-	case <-l.Ended():
-	case <-nc.ctx.Done():
-		l.End(ErrClosed)
+	for {
+		select {
+		case <-nc.move:
+			if m, ok := nc.migrate(srv, l); ok {
+				srv, l = m.srv, m.l
+				nc.linkUp(srv, l)
+			}
+			continue
+		case <-l.Ended():
+		case <-nc.ctx.Done():
+			l.End(ErrClosed)
+		}
+		nc.linkDown(srv, l)
+		return
 	}
-	nc.linkDown(srv, l)
 }
 
 func (nc *Conn) attemptFailed(srv *reconnect.Server, err error) {
@@ -148,7 +162,7 @@ func (nc *Conn) attemptFailed(srv *reconnect.Server, err error) {
 // open makes a link to the server within Timeout. Dialers, credential handlers
 // and the like are users' code: one that does not come back in time is left
 // behind, and what it brings later is thrown away.
-func (nc *Conn) open(srv *reconnect.Server) (*link.Link, error) {
+func (nc *Conn) open(srv *reconnect.Server, out *outbox.Outbox, sink link.Sink) (*link.Link, error) {
 	ctx, cancel := context.WithTimeoutCause(nc.ctx, nc.cfg.timeout, timeoutAfter(nc.cfg.timeout))
 	defer cancel()
 	type result struct {
@@ -157,7 +171,7 @@ func (nc *Conn) open(srv *reconnect.Server) (*link.Link, error) {
 	}
 	opened := make(chan result, 1)
 	go func() {
-		l, err := nc.handshake(ctx, srv)
+		l, err := nc.handshake(ctx, srv, out, sink)
 		opened <- result{l, err}
 	}()
 	select {
@@ -184,7 +198,7 @@ func (nc *Conn) open(srv *reconnect.Server) (*link.Link, error) {
 const abandonAfter = 20 * time.Millisecond
 
 // handshake dials the server and does all that comes before a link is up.
-func (nc *Conn) handshake(ctx context.Context, srv *reconnect.Server) (l *link.Link, err error) {
+func (nc *Conn) handshake(ctx context.Context, srv *reconnect.Server, out *outbox.Outbox, sink link.Sink) (l *link.Link, err error) {
 	if t := nc.cfg.tracer; t != nil {
 		op := &Operation{Kind: OpConnect, Conn: nc, Subject: srv.URL()}
 		ctx = t.Start(ctx, op)
@@ -195,7 +209,7 @@ func (nc *Conn) handshake(ctx context.Context, srv *reconnect.Server) (l *link.L
 		return nil, err
 	}
 	return link.Open(ctx, conn, link.Config{
-		Outbox: nc.out, Sink: &nc.rcv, KeepAlive: nc.cfg.keepAlive(),
+		Outbox: out, Sink: sink, KeepAlive: nc.cfg.keepAlive(),
 		WriteTimeout: nc.cfg.writeTimeout, MaxPayload: nc.cfg.maxInbound,
 		TLS:       mode,
 		TLSConfig: func() (*tls.Config, error) { return nc.cfg.tlsConfig(srv.TLSName) },
@@ -236,7 +250,7 @@ func (nc *Conn) join(l *link.Link) error {
 	nc.setInfo(l.Info())
 	if max := l.Info().MaxPayload; max > 0 {
 		if n := nc.out.Discard(int(max)); n > 0 {
-			nc.asyncError(fmt.Errorf("%w: %d messages that waited were dropped, the server takes %d bytes", ErrMaxPayload, n, max))
+			nc.tooLarge(n, max)
 		}
 	}
 	prefix := nc.reg.attach(epoch)
@@ -278,10 +292,17 @@ func (nc *Conn) leave(l *link.Link, epoch uint64) (unknown uint64) {
 	if nc.ctx.Err() != nil {
 		cause = ErrClosed
 	}
-	return nc.reqs.linkLost(nc.out, epoch, l.Resumable(), cause)
+	nc.reqs.linkLost(epoch, cause, func(withdraw func(uint64) bool) {
+		_, unknown = nc.out.Detach(l.Resumable(), withdraw)
+	})
+	return unknown
 }
 
 func (nc *Conn) linkUp(srv *reconnect.Server, l *link.Link) {
+	select {
+	case <-nc.move: // of the last one
+	default:
+	}
 	nc.mu.Lock()
 	nc.machine.Up(nc.now(), srv)
 	nc.server = publicServer(srv, true)
@@ -297,7 +318,7 @@ func (nc *Conn) linkUp(srv *reconnect.Server, l *link.Link) {
 
 	// Whoever hears of the link finds it in use.
 	nc.mu.Lock()
-	nc.link, nc.lameDuck = l, false
+	nc.link, nc.lameDuck, nc.byUser = l, false, nil
 	if first {
 		nc.emit(Connected{nc.server})
 	} else {
@@ -347,6 +368,10 @@ func (nc *Conn) setInfo(info *wire.Info) {
 
 // Info implements link.Sink.
 func (d *receiver) Info(info *wire.Info) {
+	d.lastInfo.Store(info)
+	if role := d.role.Load(); role == arriving || role == taking {
+		return
+	}
 	d.nc.setInfo(info)
 	d.nc.heedInfo()
 }
@@ -363,6 +388,12 @@ func (nc *Conn) heedInfo() {
 	nc.discover(info)
 	if info.LameDuck && !nc.lameDuck {
 		nc.emit(LameDuck{nc.server})
+		if nc.cfg.migrate {
+			select {
+			case nc.move <- struct{}{}:
+			default:
+			}
+		}
 	}
 	nc.lameDuck = info.LameDuck
 }

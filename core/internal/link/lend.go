@@ -14,7 +14,7 @@ func (l *Link) Lend(subj, reply, header string, data []byte) (at outbox.Position
 		return at, nil, nil, nil, false
 	}
 	l.lentAt = l.now()
-	at, batch, retry, err = l.cfg.Outbox.Lend(l.lentAt, subj, reply, header, data)
+	at, batch, retry, err = l.out.Load().Lend(l.lentAt, subj, reply, header, data)
 	return at, batch, retry, err, true
 }
 
@@ -23,7 +23,7 @@ func (l *Link) Lend(subj, reply, header string, data []byte) (at outbox.Position
 func (l *Link) WriteLent(batch []byte) {
 	if batch != nil {
 		n := l.prompt.Write(batch)
-		l.cfg.Outbox.GiveBack(n, l.lentAt)
+		l.out.Load().GiveBack(n, l.lentAt)
 	}
 	l.lending.Unlock()
 }

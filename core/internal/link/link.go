@@ -85,6 +85,9 @@ type Link struct {
 	base   time.Time
 	epoch  uint64
 
+	out      atomic.Pointer[outbox.Outbox] // changed by Adopt only
+	adopting sync.Mutex                    // held while it changes, and when a PING or PONG is seen to
+
 	// The reader's.
 	parser wire.Parser
 	buf    []byte
@@ -131,6 +134,7 @@ func (l *Link) Conn() net.Conn { return l.conn }
 // Start begins reading and writing in the outbox's epoch.
 func (l *Link) Start(epoch uint64) {
 	l.epoch = epoch
+	l.out.Store(l.cfg.Outbox)
 	l.watchdog = time.AfterFunc(time.Hour, l.bark)
 	l.watchdog.Stop()
 	if l.plain {

@@ -165,12 +165,11 @@ func (l *Link) parse(buf []byte) (need int, err error) {
 func (l *Link) control(text []byte, kind wire.Kind) error {
 	switch kind {
 	case wire.KindPing:
-		if l.cfg.Outbox.Buffered() > maxUnanswered && l.writing.Load() != 0 {
-			return &wire.Error{Problem: "the peer sends PINGs and takes no PONG"}
-		}
-		l.cfg.Outbox.Control(l.epoch, []byte(wire.PongLine))
+		return l.answer()
 	case wire.KindPong:
-		l.cfg.Outbox.Pong(l.epoch, l.now())
+		l.adopting.Lock()
+		l.out.Load().Pong(l.epoch, l.now())
+		l.adopting.Unlock()
 	case wire.KindInfo:
 		info, err := wire.ParseInfo(text)
 		if err != nil {
@@ -183,6 +182,18 @@ func (l *Link) control(text []byte, kind wire.Kind) error {
 			l.reason = reason
 		}
 	}
+	return nil
+}
+
+// answer answers a PING.
+func (l *Link) answer() error {
+	l.adopting.Lock()
+	defer l.adopting.Unlock()
+	out := l.out.Load()
+	if out.Buffered() > maxUnanswered && l.writing.Load() != 0 {
+		return &wire.Error{Problem: "the peer sends PINGs and takes no PONG"}
+	}
+	out.Control(l.epoch, []byte(wire.PongLine))
 	return nil
 }
 

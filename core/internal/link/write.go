@@ -31,12 +31,12 @@ func (l *Link) adapt(written int, took time.Duration) {
 // writeLoop writes what the outbox has and asks for PINGs when they are due. It
 // returns nil when somebody else ended the link.
 func (l *Link) writeLoop() error {
-	out := l.cfg.Outbox
 	tick := time.NewTimer(time.Hour)
 	defer tick.Stop()
 	next, dead := l.keepAlive(tick)
 	woken := false
 	for !dead {
+		out := l.out.Load()
 		b := out.Take(l.now())
 		if b == nil {
 			if woken { // a borrower wrote, and the clock is ours to set
@@ -51,7 +51,7 @@ func (l *Link) writeLoop() error {
 				runtime.Gosched()
 			case <-tick.C:
 				next, dead = l.keepAlive(tick)
-				l.cfg.Outbox.Shrink()
+				l.out.Load().Shrink()
 			case <-l.ended:
 				return nil
 			}
@@ -80,14 +80,14 @@ func (l *Link) writeLoop() error {
 
 // keepAlive asks for the decision, acts on it and sets the timer for the next.
 func (l *Link) keepAlive(tick *time.Timer) (next time.Duration, dead bool) {
-	live := l.cfg.Outbox.Liveness()
+	live := l.out.Load().Liveness()
 	now := l.now()
 	d := keepalive.Decide(l.cfg.KeepAlive, input(live, now, time.Duration(l.lastIn.Load())))
 	if d.Dead {
 		return 0, true
 	}
 	if d.Ping {
-		l.cfg.Outbox.KeepAlive(l.epoch)
+		l.out.Load().KeepAlive(l.epoch)
 	}
 	if d.Next == 0 {
 		d.Next = now + time.Hour
@@ -98,7 +98,7 @@ func (l *Link) keepAlive(tick *time.Timer) (next time.Duration, dead bool) {
 
 // isDead reports whether the keep-alive has given the peer up.
 func (l *Link) isDead() bool {
-	live := l.cfg.Outbox.Liveness()
+	live := l.out.Load().Liveness()
 	return keepalive.Decide(l.cfg.KeepAlive, input(live, l.now(), time.Duration(l.lastIn.Load()))).Dead
 }
 

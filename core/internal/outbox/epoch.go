@@ -16,8 +16,7 @@ func (o *Outbox) Attach(epoch uint64, prefix []byte, synced chan<- Pong) {
 		return
 	}
 	o.mode, o.epoch, o.attached = Syncing, epoch, true
-	o.failed, o.begun, o.left, o.pos = -1, 0, false, 0
-	o.sincePing, o.unasked = 0, false
+	o.begin()
 	if len(prefix) > 0 {
 		o.ctl = append(prefix, wire.PingLine...)
 		o.pings = []ping{{ctl: true, appended: o.ledger.written, done: synced}}
@@ -32,6 +31,10 @@ func (o *Outbox) Attach(epoch uint64, prefix []byte, synced chan<- Pong) {
 func (o *Outbox) Discard(max int) (dropped int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	return o.discard(max)
+}
+
+func (o *Outbox) discard(max int) (dropped int) {
 	if o.mode != Down || o.attached || len(o.buf) <= max {
 		return 0
 	}
@@ -73,7 +76,7 @@ func (o *Outbox) Open(epoch uint64) {
 func (o *Outbox) Halt(epoch uint64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.epoch == epoch && (o.mode == Live || o.mode == Syncing) {
+	if o.epoch == epoch && (o.mode == Live || o.mode == Syncing || o.mode == Holding) {
 		o.mode = Down
 		o.releaseRoom()
 	}
@@ -94,6 +97,10 @@ func (o *Outbox) Detach(resume bool, withdraw func(start uint64) bool) (left, un
 	if o.mode == Closed || !o.attached {
 		return 0, 0
 	}
+	return o.detach(resume, withdraw)
+}
+
+func (o *Outbox) detach(resume bool, withdraw func(start uint64) bool) (left, unknown uint64) {
 	o.attached = false
 	start := o.pos // of the first frame that stays
 	var rest []byte

@@ -38,7 +38,7 @@ func (o *Outbox) GiveBack(n int, now time.Duration) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.lent = false
-	if o.out == nil || o.mode == Closed {
+	if o.out == nil { // closed meanwhile
 		o.parked = true
 		o.wakeWriter()
 		return
@@ -61,6 +61,8 @@ func (o *Outbox) request(subj, reply, header string, data []byte) (at Position, 
 		return at, nil, o.err
 	case Down, Syncing:
 		return at, nil, ErrDown
+	case Holding:
+		return at, o.waitRoom(), nil
 	}
 	if !o.legal(subj) {
 		return at, nil, ErrSubject

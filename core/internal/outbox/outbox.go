@@ -24,6 +24,7 @@ const (
 	Down    Mode = iota // no link: frames are kept
 	Syncing             // a link is up, only control lines leave until Open
 	Live                // everything leaves
+	Holding             // what was accepted before Hold leaves, the rest waits for Change
 	Closed              // nothing is accepted any more
 )
 
@@ -41,6 +42,7 @@ var (
 	ErrSubject = errors.New("outbox: illegal subject")
 	ErrDown    = errors.New("outbox: no link")
 	ErrFull    = errors.New("outbox: full")
+	ErrHeld    = errors.New("outbox: between two links") // wait for Flows
 )
 
 const (
@@ -84,7 +86,10 @@ type Outbox struct {
 	lent   bool          // somebody else is at its place
 	room   chan struct{} // closed when waiting publishers should try again; nil: nobody waits
 
-	pos uint64 // offset of buf[0] in the epoch's stream
+	pos     uint64 // offset of buf[0] in the epoch's stream
+	cut     int    // Holding: how much of buf leaves yet
+	cutMsgs uint64 // and the count of messages before
+	foreign int    // PONGs to come that were asked for elsewhere
 
 	lastValid    [64]byte // the last subject found legal; see legal
 	lastValidLen int
@@ -167,7 +172,7 @@ func (o *Outbox) admit(subj, reply, header string, data []byte) (<-chan struct{}
 		return nil, ErrDown
 	case len(o.buf)+wire.PubSize(subj, reply, header, data) <= o.cfg.DownLimit:
 		return nil, nil
-	case o.cfg.Policy == Block || o.mode == Syncing:
+	case o.cfg.Policy == Block || o.mode == Syncing || o.mode == Holding:
 		return o.waitRoom(), nil
 	}
 	return nil, ErrFull

@@ -22,9 +22,11 @@ func (o *Outbox) Take(now time.Duration) []byte {
 func (o *Outbox) take(now time.Duration) []byte {
 	o.tookAt = now
 	switch {
-	case o.left && (o.mode == Live || o.mode == Syncing):
+	case o.left && o.mode != Down && o.mode != Closed:
 		o.left = false
 		return o.out[o.begun:]
+	case o.mode == Holding && o.cut > 0:
+		return o.takeHeld()
 	case len(o.ctl) > 0 && (o.mode == Live || o.mode == Syncing):
 		o.out, o.ctl, o.outCtl = o.ctl, nil, true
 		for i := range o.pings {
@@ -142,6 +144,8 @@ func (o *Outbox) Ping(done chan<- Pong) error {
 		return o.err
 	case Down, Syncing:
 		return ErrDown
+	case Holding:
+		return ErrHeld
 	}
 	o.appendPing(ping{done: done})
 	o.wakeWriter()
@@ -181,6 +185,10 @@ func (o *Outbox) KeepAlive(epoch uint64) {
 func (o *Outbox) Pong(epoch uint64, now time.Duration) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if o.epoch == epoch && o.foreign > 0 {
+		o.foreign--
+		return
+	}
 	if o.epoch != epoch || len(o.pings) == 0 || o.pings[0].sent == 0 && !o.pings[0].taken(o) {
 		return
 	}

@@ -139,6 +139,10 @@ func (m *Machine) earliest() time.Duration {
 // Delay replaces the wait that Next just answered with: a user's own choice.
 func (m *Machine) Delay(until time.Duration) { m.until = until }
 
+// Barred reports whether the server is to be left alone for now, because it
+// refused the credentials.
+func (s *Server) Barred(now time.Duration) bool { return s.notBefore > now }
+
 // Searching reports whether a link was lost and another is looked for.
 func (m *Machine) Searching() bool { return m.everUp && !m.ended }
 
