@@ -43,7 +43,7 @@ endef
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
 
-demo: ## Watch a client at work; ARGS="-url nats://host:4222" or ARGS=-serve
+demo: ## Watch a client at work; ARGS="-cluster 3", ARGS="-url nats://host:4222" or ARGS=-serve
 	@go run ./docs/examples/demo $(ARGS)
 
 ## --- building and testing

@@ -132,11 +132,15 @@ func testExample(t *testing.T, dir, name string) {
 // checks itself.
 func testDemo(t *testing.T, dir string) {
 	got := run(t, command(t, dir, "demo"), "")
-	if !strings.Contains(got, "all 12 acts as they should be") {
+	if !strings.Contains(got, "acts as they should be") {
 		t.Errorf("the end is missing in\n%s", got)
 	}
 	if strings.Contains(got, "\x1b") {
 		t.Error("colours without a terminal")
+	}
+	got = run(t, command(t, dir, "demo", "-cluster", "3"), "")
+	if !strings.Contains(got, "of which 0 failed") {
+		t.Errorf("the rolling restart is missing in\n%s", got)
 	}
 	srv := natstest.Run(t)
 	got = run(t, command(t, dir, "demo", "-url", srv.URL()), "")

@@ -15,7 +15,7 @@ import (
 
 // connect makes the connection that all acts use.
 func connect(ctx context.Context, d *demo) error {
-	nc, err := nats.Connect(ctx, d.url, nats.Name("perigee demo"), nats.EventHandler(d.events.record))
+	nc, err := nats.Connect(ctx, d.url, nats.Name("perigee demo"), nats.MigrateOnLameDuck(), nats.EventHandler(d.events.record))
 	if err != nil {
 		return err
 	}

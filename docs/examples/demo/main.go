@@ -2,10 +2,11 @@
 //
 //	go run ./demo                        with a server of its own
 //	go run ./demo -url nats://host:4222  with yours
+//	go run ./demo -cluster 3             with a cluster, which is restarted
 //	go run ./demo -serve                 leaves the server running
 //
 // It exits with 1 when something is not as it should be. Read it in this order:
-// main.go, acts.go, trouble.go, ledger.go.
+// main.go, acts.go, trouble.go, secure.go, cluster.go, ledger.go.
 package main
 
 import (
@@ -25,25 +26,31 @@ import (
 )
 
 // actTimeout is far more than any act needs: only a broken one meets it.
-const actTimeout = 15 * time.Second
+const actTimeout = 45 * time.Second
 
 func main() {
 	url := flag.String("url", "", "use the server at this URL instead of an embedded one")
+	cluster := flag.Int("cluster", 1, "embed a cluster of so many servers, and restart them one by one")
 	serve := flag.Bool("serve", false, "leave the embedded server running until Ctrl-C")
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, *url, *serve); err != nil {
+	if err := run(ctx, *url, *cluster, *serve); err != nil {
 		fmt.Fprintln(os.Stderr, "demo:", err)
 		os.Exit(1)
 	}
 }
 
 // run starts a server unless url names one, and plays all acts.
-func run(ctx context.Context, url string, serve bool) error {
-	if url != "" && serve {
+func run(ctx context.Context, url string, cluster int, serve bool) error {
+	switch {
+	case url != "" && serve:
 		return errors.New("-serve is for the embedded server, -url for one of yours")
+	case url != "" && cluster != 1:
+		return errors.New("-cluster is for embedded servers, -url for one of yours")
+	case cluster < 1 || cluster > 9:
+		return errors.New("-cluster must be between 1 and 9")
 	}
 	d := &demo{
 		out:    newScreen(os.Stdout),
@@ -53,14 +60,11 @@ func run(ctx context.Context, url string, serve bool) error {
 	}
 	d.out.title("Perigee %s, %s on %s/%s", nats.Version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 	if url == "" {
-		begin := time.Now()
-		srv, err := natstest.Start(natstest.Name("demo"), natstest.JetStream())
+		stop, err := d.embed(cluster)
 		if err != nil {
 			return fmt.Errorf("start the server: %w", err)
 		}
-		defer srv.Stop()
-		d.server, d.url = srv, srv.URL()
-		d.out.note("embedded nats-server started in %s", duration(time.Since(begin)))
+		defer stop()
 	}
 
 	begin := time.Now()
@@ -83,14 +87,37 @@ func run(ctx context.Context, url string, serve bool) error {
 	return nil
 }
 
+// embed starts a server, or a cluster.
+func (d *demo) embed(servers int) (stop func(), err error) {
+	begin := time.Now()
+	if servers == 1 {
+		srv, err := natstest.Start(natstest.Name("demo"), natstest.JetStream())
+		if err != nil {
+			return nil, err
+		}
+		d.server, d.url = srv, srv.URL()
+		d.out.note("embedded nats-server started in %s", duration(time.Since(begin)))
+		return srv.Stop, nil
+	}
+	// A lame duck leaves its clients time to go: here 1.5 s, by default 10.
+	c, err := natstest.StartCluster(servers, natstest.Name("demo"), natstest.LameDuck(2*time.Second, 1500*time.Millisecond))
+	if err != nil {
+		return nil, err
+	}
+	d.cluster, d.url = c, c.URL()
+	d.out.note("embedded cluster of %d started in %s", servers, duration(time.Since(begin)))
+	return c.Stop, nil
+}
+
 // A demo is what the acts share.
 type demo struct {
-	out    *screen
-	server *natstest.Server // nil with -url
-	url    string
-	prefix string // of all subjects, so that a server of yours is not disturbed
-	events *eventLog
-	nc     *nats.Conn // made by the first act
+	out     *screen
+	server  *natstest.Server  // nil with -url and -cluster
+	cluster *natstest.Cluster // nil without -cluster
+	url     string
+	prefix  string // of all subjects, so that a server of yours is not disturbed
+	events  *eventLog
+	nc      *nats.Conn // made by the first act
 
 	published, requested int // by the acts, to be compared with the ledger
 }
@@ -115,7 +142,8 @@ var acts = []act{
 	{"headers", headers},
 	{"drain a subscription", drainSubscription},
 	{"slow consumer", slowConsumer},
-	{"server restart", serverRestart},
+	{"restart", restart},
+	{"TLS", overTLS},
 	{"the ledger", ledger},
 	{"drain and close", drainConnection},
 }

@@ -93,13 +93,21 @@ func slowConsumer(ctx context.Context, d *demo) error {
 	return quick.Unsubscribe()
 }
 
+// restart restarts what is ours to restart.
+func restart(ctx context.Context, d *demo) error {
+	switch {
+	case d.cluster != nil:
+		return rollingRestart(ctx, d)
+	case d.server != nil:
+		return serverRestart(ctx, d)
+	}
+	d.out.line("why", "a server of yours is not ours to stop; run without -url to see this")
+	return errSkipped
+}
+
 // serverRestart stops the server under a publisher that goes on, and starts it
 // again. What is published meanwhile waits in the client.
 func serverRestart(ctx context.Context, d *demo) error {
-	if d.server == nil {
-		d.out.line("why", "a server of yours is not ours to stop; run without -url to see this")
-		return errSkipped
-	}
 	var arrived sync.Map // the numbers that came back
 	sub, err := d.nc.Subscribe(d.subject("ticks"), func(m nats.Msg) { arrived.Store(string(m.Data), true) })
 	if err != nil {
