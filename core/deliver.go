@@ -160,9 +160,6 @@ func (d *receiver) Batch(buf []byte) {
 	}
 	clear(d.touched)
 	d.touched = d.touched[:0]
-	if cap(d.raws) > 1<<15 {
-		d.raws = nil
-	}
 	d.raws = d.raws[:0]
 	d.finish()
 }

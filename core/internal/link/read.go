@@ -24,6 +24,9 @@ const (
 	// maxUnanswered is how many bytes may wait to leave when a PING is to be
 	// answered and the writer is stuck: a peer cannot make us keep more.
 	maxUnanswered = 64 << 20
+	// maxBatch is how many messages are handed over at once: whoever takes
+	// them can begin before all of a large read is parsed.
+	maxBatch = 4096
 	// quiet is how long reads must have been small before the buffer shrinks.
 	quiet = 2 * time.Second
 )
@@ -131,32 +134,35 @@ func (l *Link) consume() error {
 // of the unfinished frame behind them, 0 if there is none or it is unknown.
 func (l *Link) parse(buf []byte) (need int, err error) {
 	f := &l.frame
-	messages := false
+	messages := 0 // since the last Batch
 	for l.r < l.w {
 		ok, err := l.parser.Parse(buf[l.r:l.w], f)
 		if err != nil || !ok {
-			if messages {
+			if messages > 0 {
 				l.cfg.Sink.Batch(buf)
 			}
 			return f.Len, err
 		}
 		if f.Kind == wire.KindMsg {
 			l.cfg.Sink.Message(buf, l.r, f)
-			messages = true
 			l.r += f.Len
+			if messages++; messages == maxBatch {
+				l.cfg.Sink.Batch(buf)
+				messages = 0
+			}
 			continue
 		}
 		// A PONG says that all before it has arrived: hand that over first.
-		if messages {
+		if messages > 0 {
 			l.cfg.Sink.Batch(buf)
-			messages = false
+			messages = 0
 		}
 		l.r += f.Len
 		if err := l.control(buf[l.r-f.Len+f.Body:][:f.Size], f.Kind); err != nil {
 			return 0, err
 		}
 	}
-	if messages {
+	if messages > 0 {
 		l.cfg.Sink.Batch(buf)
 	}
 	return 0, nil
