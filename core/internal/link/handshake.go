@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strings"
 	"syscall"
 	"time"
 
@@ -31,8 +32,9 @@ type ServerError struct{ Text string }
 
 func (e *ServerError) Error() string { return "server: " + e.Text }
 
-// maxControlLine is what a server accepts by default, CONNECT included.
-const maxControlLine = 4096
+// usualControlLine is what a server accepts by default between the name of an
+// operation and the end of its line, CONNECT included.
+const usualControlLine = 4096
 
 // Open makes a link of a fresh connection: INFO, TLS, CONNECT, PING, PONG. ctx
 // bounds all of it. The connection is closed if it fails.
@@ -89,15 +91,37 @@ func (l *Link) handshake(ctx context.Context) error {
 	if err := l.upgrade(ctx); err != nil {
 		return err
 	}
-	if err = l.sendConnect(); err == nil {
+	doc, err := l.cfg.Connect(l.info, l.secure)
+	if err != nil {
+		return err
+	}
+	return l.introduce(doc)
+}
+
+// introduce sends CONNECT and waits for the server to like it.
+func (l *Link) introduce(doc []byte) error {
+	err := l.sendConnect(doc)
+	if err == nil {
 		err = l.awaitPong()
 	}
-	if l.cfg.TLS != TLSDone && l.secure && hungUp(err) {
+	switch {
+	case err == nil:
+		return nil
+	case len(doc) > usualControlLine && (hungUp(err) || isTooLong(err)):
+		// A server that closes with bytes unread takes back what it said.
+		return fmt.Errorf("%w: its document has %d bytes, and the server's max_control_line is %d unless configured otherwise: %w",
+			ErrTooLong, len(doc), usualControlLine, err)
+	case l.cfg.TLS != TLSDone && l.secure && hungUp(err):
 		// With TLS 1.3 this is how a server says that it does not like the
 		// client's certificate.
-		err = fmt.Errorf("%w: the server hung up right after it; does it want another client certificate? %w", ErrTLS, err)
+		return fmt.Errorf("%w: the server hung up right after it; does it want another client certificate? %w", ErrTLS, err)
 	}
 	return err
+}
+
+func isTooLong(err error) bool {
+	var se *ServerError
+	return errors.As(err, &se) && strings.HasPrefix(strings.ToLower(se.Text), "maximum control line exceeded")
 }
 
 // hungUp reports whether err is the end of the connection, without a word.
@@ -143,16 +167,10 @@ func (l *Link) startTLS(ctx context.Context) error {
 	return nil
 }
 
-func (l *Link) sendConnect() error {
-	doc, err := l.cfg.Connect(l.info, l.secure)
-	if err != nil {
-		return err
-	}
-	line := wire.AppendConnect(nil, doc)
-	if len(line) > maxControlLine {
-		return fmt.Errorf("%w: %d bytes of %d", ErrTooLong, len(line), maxControlLine)
-	}
-	_, err = l.conn.Write(append(line, wire.PingLine...))
+// sendConnect does not hold the line against usualControlLine: INFO does not tell
+// what this server accepts, and one that is used with large JWTs accepts more.
+func (l *Link) sendConnect(doc []byte) error {
+	_, err := l.conn.Write(append(wire.AppendConnect(nil, doc), wire.PingLine...))
 	return err
 }
 

@@ -1,6 +1,7 @@
 package link
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -207,9 +208,7 @@ func TestHandshakeFailuresOfOurs(t *testing.T) {
 	}{
 		"Connect fails":   {func(cfg *Config) { cfg.Connect = func(*wire.Info, bool) ([]byte, error) { return nil, errUser } }, errUser},
 		"TLSConfig fails": {func(cfg *Config) { cfg.TLS, cfg.TLSConfig = TLSFirst, failTLS(errUser) }, errUser},
-		"CONNECT is long": {func(cfg *Config) {
-			cfg.Connect = func(*wire.Info, bool) ([]byte, error) { return make([]byte, 4096-9), nil }
-		}, ErrTooLong},
+		"Connect has EOF": {func(cfg *Config) { cfg.Connect = func(*wire.Info, bool) ([]byte, error) { return nil, io.EOF } }, io.EOF},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -225,14 +224,52 @@ func TestHandshakeFailuresOfOurs(t *testing.T) {
 			})
 		})
 	}
-	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t)
-		r.cfg.Connect = func(*wire.Info, bool) ([]byte, error) { return make([]byte, 4096-10), nil }
-		if err := r.open((*server).greet); err != nil {
-			t.Errorf("the longest CONNECT: %v", err)
-		}
-		r.l.Drop()
-	})
+}
+
+// INFO does not tell how long a CONNECT may be. So it is sent; if the server
+// ends the connection, that is told as the likely reason.
+func TestLongConnect(t *testing.T) {
+	hangUp := func(s *server) { _ = s.sim.Close() }
+	refuse := func(text string) func(s *server) {
+		return func(s *server) { s.send("-ERR '" + text + "'\r\n"); _ = s.sim.Close() }
+	}
+	pong := func(s *server) { s.send("PONG\r\n") }
+	for name, c := range map[string]struct {
+		bytes   int
+		answer  func(*server)
+		tooLong bool
+		want    error
+	}{
+		"accepted":            {50_000, pong, false, nil},
+		"of the usual length": {4096, hangUp, false, io.EOF},
+		"hung up":             {4097, hangUp, true, io.EOF},
+		"said so":             {4097, refuse("maximum control line exceeded"), true, nil},
+		"said something else": {4097, refuse("Authorization Violation"), false, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, mode := range []TLSMode{TLSAuto, TLSFirst} {
+				synctest.Test(t, func(t *testing.T) {
+					r := newRig(t)
+					r.cfg.TLS = mode
+					r.cfg.Connect = func(*wire.Info, bool) ([]byte, error) { return bytes.Repeat([]byte("x"), c.bytes), nil }
+					err := r.open(func(s *server) {
+						if mode == TLSFirst {
+							_ = s.startTLS()
+						}
+						s.send(infoLine)
+						s.await("PING")
+						c.answer(s)
+					})
+					if (err == nil) != (name == "accepted") || errors.Is(err, ErrTooLong) != c.tooLong || c.want != nil && !errors.Is(err, c.want) {
+						t.Errorf("TLS mode %d: %v", mode, err)
+					}
+					if err == nil {
+						r.l.Drop()
+					}
+				})
+			}
+		})
+	}
 }
 
 // What Connect is told.
