@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -152,6 +153,66 @@ func TestBadInput(t *testing.T) {
 			t.Errorf("bytes left: %q", got[len(before):])
 		}
 	})
+}
+
+// TestBadCredentials are refused before anything is dialed.
+func TestBadCredentials(t *testing.T) {
+	u, other := newUser(t), newUser(t)
+	n := fakeserver.New()
+	ourJWT := func() (string, error) { return u.jwt, nil }
+	none := filepath.Join(t.TempDir(), "none")
+	jwtOnly := u.file(t, "only.jwt", u.jwt)
+	for name, c := range map[string]struct {
+		opt  Option
+		says string
+	}{
+		"UserCredentials, no name":          {UserCredentials(""), ""},
+		"UserCredentials, no file":          {UserCredentials(none), none},
+		"UserCredentials, no seed":          {UserCredentials(jwtOnly), jwtOnly},
+		"UserCredentials, no seed file":     {UserCredentials(jwtOnly, none), none},
+		"UserCredentials, empty seed file":  {UserCredentials(jwtOnly, ""), ""},
+		"UserCredentials, two seed files":   {UserCredentials(jwtOnly, none, none), ""},
+		"UserCredentials, the text":         {UserCredentials(u.creds()), ""},
+		"UserCredentials, another's":        {UserCredentials(jwtOnly, u.file(t, "other", other.seed)), "other"},
+		"UserCredentialBytes, nil":          {UserCredentialBytes(nil), ""},
+		"UserCredentialBytes, empty seed":   {UserCredentialBytes([]byte(u.creds()), nil), ""},
+		"UserCredentialBytes, two seeds":    {UserCredentialBytes([]byte(u.creds()), []byte(u.seed), []byte(u.seed)), ""},
+		"UserCredentialBytes, another's":    {UserCredentialBytes([]byte(u.jwt), []byte(other.seed)), ""},
+		"UserJWTAndSeed, nothing":           {UserJWTAndSeed("", ""), ""},
+		"UserJWTAndSeed, no JWT":            {UserJWTAndSeed("", u.seed), ""},
+		"UserJWTAndSeed, no seed":           {UserJWTAndSeed(u.jwt, ""), ""},
+		"UserJWTAndSeed, the wrong way":     {UserJWTAndSeed(u.seed, u.jwt), ""},
+		"UserJWT, no JWT function":          {UserJWT(nil, u.sign), "JWT"},
+		"UserJWT, no signing function":      {UserJWT(ourJWT, nil), "signs"},
+		"Nkey, no signing function":         {Nkey(u.public, nil), "signs"},
+		"Nkey, no key":                      {Nkey("", u.sign), ""},
+		"Nkey, a seed":                      {Nkey(u.seed, u.sign), ""},
+		"Nkey, damaged":                     {Nkey(u.public[:40], u.sign), ""},
+		"NkeyFromSeed, no name":             {NkeyFromSeed(""), ""},
+		"NkeyFromSeed, the seed":            {NkeyFromSeed(u.seed), ""},
+		"NkeyFromSeed, no file":             {NkeyFromSeed(none), none},
+		"NkeyFromSeed, no seed in the file": {NkeyFromSeed(jwtOnly), jwtOnly},
+		"AuthHandler, nil":                  {AuthHandler(nil), ""},
+	} {
+		_, err := Connect(t.Context(), "server", UseDialer(n), Logger(nil), c.opt)
+		var oe *OptionError
+		want, _, _ := strings.Cut(name, ",")
+		if !errors.Is(err, ErrInvalidOption) || !errors.As(err, &oe) || oe.Option != want || oe.Problem == "" || !SafeToRetry(err) {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if !strings.Contains(oe.Problem, c.says) {
+			t.Errorf("%s: it does not say %q: %v", name, c.says, err)
+		}
+		for _, secret := range []string{u.seed, u.jwt, other.seed} {
+			if strings.Contains(fmt.Sprintf("%+v", err), secret) {
+				t.Errorf("%s: it quotes: %v", name, err)
+			}
+		}
+	}
+	if got := n.Dials(); len(got) != 0 {
+		t.Errorf("dialed %v", got)
+	}
 }
 
 // TestNobodysConn: a nil Conn, and one that Connect did not make.

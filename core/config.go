@@ -1,6 +1,7 @@
 package nats
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -33,6 +34,10 @@ type config struct {
 	userInfoBy                string // which option set it
 	token                     func() string
 	tokenBy                   string
+	signed                    func(nonce []byte) (signed, error)
+	signedBy                  string
+	needNonce                 bool // signed is of no use without
+	auth                      func(context.Context, AuthRequest) (Auth, error)
 	inboxPrefix               string
 
 	retryFirst, noReconnect bool

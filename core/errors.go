@@ -36,6 +36,9 @@ var (
 	ErrSlowConsumer = errors.New("nats: slow consumer")
 	// ErrMaxPayload: header and payload are larger than the server accepts.
 	ErrMaxPayload = errors.New("nats: maximum payload exceeded")
+	// ErrMaxControlLine: a line was longer than the server accepts. In practice
+	// it is CONNECT, because of a JWT; the server's max_control_line limits it.
+	ErrMaxControlLine = errors.New("nats: maximum control line exceeded")
 	// ErrBadSubject: an illegal subject; see SubjectError.
 	ErrBadSubject = errors.New("nats: bad subject")
 	// ErrBadQueue: an illegal queue group; see SubjectError.

@@ -226,43 +226,6 @@ func Verbose() Option { return option("Verbose", func(c *config) { c.verbose = t
 // Pedantic makes the server check subjects strictly.
 func Pedantic() Option { return option("Pedantic", func(c *config) { c.pedantic = true }) }
 
-// UserInfo authenticates with a user and a password. User info in a server's URL
-// wins for that server.
-func UserInfo(user, password string) Option {
-	return userInfo("UserInfo", func() (string, string) { return user, password })
-}
-
-// UserInfoHandler is asked for user and password at each attempt to connect. It
-// must not block for long: the server waits 2 s for credentials by default.
-func UserInfoHandler(f func() (user, password string)) Option { return userInfo("UserInfoHandler", f) }
-
-func userInfo(name string, f func() (string, string)) Option {
-	return connOption{name, func(c *config) string {
-		if by := c.userInfoBy; by != "" && by != name {
-			return "cannot stand beside " + by
-		}
-		c.userInfo, c.userInfoBy = f, name
-		return needFunc(f == nil)
-	}}
-}
-
-// Token authenticates with a token. A token in a server's URL wins for that
-// server.
-func Token(t string) Option { return token("Token", func() string { return t }) }
-
-// TokenHandler is asked for the token at each attempt to connect.
-func TokenHandler(f func() string) Option { return token("TokenHandler", f) }
-
-func token(name string, f func() string) Option {
-	return connOption{name, func(c *config) string {
-		if by := c.tokenBy; by != "" && by != name {
-			return "cannot stand beside " + by
-		}
-		c.token, c.tokenBy = f, name
-		return needFunc(f == nil)
-	}}
-}
-
 func needFunc(isNil bool) string {
 	if isNil {
 		return "the function is nil"

@@ -1,8 +1,12 @@
 package nats
 
 import (
+	"bytes"
+	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -14,17 +18,23 @@ import (
 // TestNoSecretShows lets everything fail that can, with a secret in every place
 // where there may be one, and searches all that is said.
 func TestNoSecretShows(t *testing.T) {
-	const secret = "s3cr3tw0rd"
+	const secret, nonce = "s3cr3tw0rd", "n0nce"
+	u := newUser(t)
+	// A part is enough: what was cut off something shows it too.
+	secrets := []string{secret, u.seed[:12], u.jwt[len(u.jwt)-30:], u.signature(t, nonce)[:20]}
+	shows := func(text string) bool {
+		return slices.ContainsFunc(secrets, func(s string) bool { return strings.Contains(text, s) })
+	}
 	check := func(t *testing.T, what string, v any) {
 		t.Helper()
 		for _, text := range []string{fmt.Sprint(v), fmt.Sprintf("%+v", v), fmt.Sprintf("%#v", v)} {
-			if strings.Contains(text, secret) {
+			if shows(text) {
 				t.Errorf("%s shows a secret: %s", what, text)
 			}
 		}
 		if err, ok := v.(error); ok {
 			for e := err; e != nil; e = errors.Unwrap(e) {
-				if strings.Contains(e.Error(), secret) {
+				if shows(e.Error()) {
 					t.Errorf("%s shows a secret: %v", what, e)
 				}
 			}
@@ -34,6 +44,15 @@ func TestNoSecretShows(t *testing.T) {
 		"UserInfo": UserInfo("user", secret), "Token": Token(secret),
 		"UserInfoHandler": UserInfoHandler(func() (string, string) { return "user", secret }),
 		"TokenHandler":    TokenHandler(func() string { return secret }),
+		"UserCredentials": UserCredentials(u.file(t, "creds", u.creds())), "UserCredentialBytes": UserCredentialBytes([]byte(u.creds())),
+		"UserJWTAndSeed": UserJWTAndSeed(u.jwt, u.seed), "UserJWT": UserJWT(func() (string, error) { return u.jwt, nil }, u.sign),
+		"Nkey": Nkey(u.public, u.sign), "NkeyFromSeed": NkeyFromSeed(u.file(t, "seed", u.seed)),
+		"AuthHandler": AuthHandler(func(_ context.Context, r AuthRequest) (Auth, error) {
+			check(t, "AuthRequest", r)
+			a := Auth{secret, secret, secret, u.jwt, u.seed, u.signature(t, string(r.Nonce))}
+			check(t, "Auth", a)
+			return a, nil
+		}),
 	}
 	for name, o := range opts {
 		check(t, name, o)
@@ -59,8 +78,11 @@ func TestNoSecretShows(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				n := fakeserver.New()
-				s := n.Host("server:4222")
+				s := n.Host("server:4222").SetInfo("nonce", nonce)
 				url := "nats://server"
+				var logged bytes.Buffer
+				logger := Logger(slog.New(slog.NewJSONHandler(&logged, &slog.HandlerOptions{Level: slog.LevelDebug})))
+				logs := connectTo(t, n, url, o, logger, Timeout(time.Second))
 				if name == "UserInfo" {
 					url = "nats://other:" + secret + "@server,nats://" + secret + "@server:5"
 				}
@@ -86,8 +108,16 @@ func TestNoSecretShows(t *testing.T) {
 				check(t, "SetServers", nc.SetServers([]string{"nats://user:" + secret + "@:x"}))
 				check(t, "Flush", nc.Flush(in(t, time.Second)))
 				check(t, "LastError", nc.LastError())
-				_ = nc.Close()
+				_, _ = nc.Close(), logs.Close()
 				synctest.Wait()
+				for _, conn := range []*Conn{nc, logs} {
+					check(t, "Conn", conn)
+					check(t, "config", conn.cfg)
+				}
+				check(t, "log", logged.String())
+				if logged.Len() == 0 {
+					t.Error("nothing was logged")
+				}
 				if len(log.all()) < 5 {
 					t.Errorf("only %v happened", log.kinds())
 				}

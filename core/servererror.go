@@ -38,7 +38,7 @@ var closingErrors = []struct {
 	{"secure connection - tls required", ErrSecureRequired, false},
 	{"maximum payload violation", ErrMaxPayload, false},
 	{"unknown protocol operation", nil, false},
-	{"maximum control line exceeded", nil, false},
+	{"maximum control line exceeded", ErrMaxControlLine, false},
 	{"failed account registration", nil, false},
 	{"connection throttling is active", nil, false},
 	{"invalid client protocol", nil, false},
@@ -177,9 +177,21 @@ func isAlert(err error) bool {
 // server said when it did not accept the credentials.
 func classify(err error) (refused string, out error) {
 	var se *link.ServerError
+	var ce *credentialsError
 	switch {
 	case err == nil:
 		return "", nil
+	case errors.As(err, &ce):
+		// Before all others: what is wrapped is the user's, whatever it looks like.
+		if errors.Is(ce, ErrAuthorization) {
+			refused = ErrAuthorization.Error()
+		}
+		if err != error(ce) {
+			err = fmt.Errorf("nats: %w", err)
+		}
+		return refused, err
+	case errors.Is(err, link.ErrTooLong):
+		return "", fmt.Errorf("%w: %w", ErrMaxControlLine, err)
 	case errors.As(err, &se):
 		e := parseServerError(se.Text)
 		if e.auth {

@@ -171,8 +171,9 @@ func (nc *Conn) open(srv *reconnect.Server, out *outbox.Outbox, sink link.Sink) 
 	}
 	opened := make(chan result, 1)
 	go func() {
-		l, err := nc.handshake(ctx, srv, out, sink)
-		opened <- result{l, err}
+		r := result{err: errGoexit}
+		defer func() { opened <- r }()
+		r.l, r.err = nc.handshake(ctx, srv, out, sink)
 	}()
 	select {
 	case r := <-opened:
@@ -194,6 +195,9 @@ func (nc *Conn) open(srv *reconnect.Server, out *outbox.Outbox, sink link.Sink) 
 	}
 }
 
+// errGoexit: a handler ended its goroutine, as t.FailNow does in a test.
+var errGoexit = errors.New("nats: a handler called runtime.Goexit")
+
 // abandonAfter is how long an attempt may outlive its time.
 const abandonAfter = 20 * time.Millisecond
 
@@ -208,15 +212,23 @@ func (nc *Conn) handshake(ctx context.Context, srv *reconnect.Server, out *outbo
 	if err != nil {
 		return nil, err
 	}
-	return link.Open(ctx, conn, link.Config{
+	returned := false
+	defer func() {
+		if !returned {
+			_ = conn.Close()
+		}
+	}()
+	l, err = link.Open(ctx, conn, link.Config{
 		Outbox: out, Sink: sink, KeepAlive: nc.cfg.keepAlive(),
 		WriteTimeout: nc.cfg.writeTimeout, MaxPayload: nc.cfg.maxInbound,
 		TLS:       mode,
 		TLSConfig: func() (*tls.Config, error) { return nc.cfg.tlsConfig(srv.TLSName) },
 		Connect: func(info *wire.Info, secure bool) ([]byte, error) {
-			return nc.cfg.connectDocument(srv, info, secure)
+			return nc.cfg.connectDocument(ctx, srv, info, secure)
 		},
 	})
+	returned = true
+	return l, err
 }
 
 func (nc *Conn) dial(ctx context.Context, srv *reconnect.Server) (net.Conn, link.TLSMode, error) {
