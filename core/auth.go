@@ -114,17 +114,19 @@ var (
 	errNoSignature = errors.New("the function returned no signature")
 )
 
-// credentialsError: there were no credentials to send, so nothing was sent.
+// credentialsError: there were no credentials to send, so nothing was sent. What
+// hands it to the user puts "nats: " in front.
 type credentialsError struct {
 	option string
 	err    error
 }
 
 func (e *credentialsError) Error() string {
-	if oe := (*fileError)(nil); errors.As(e.err, &oe) {
-		return oe.Error()
+	text := strings.TrimPrefix(e.err.Error(), "nats: ")
+	if _, ok := e.err.(*fileError); ok {
+		return text // it names the option
 	}
-	return "nats: " + e.option + ": " + strings.TrimPrefix(e.err.Error(), "nats: ")
+	return e.option + ": " + text
 }
 
 func (e *credentialsError) Unwrap() error { return e.err }

@@ -16,6 +16,15 @@
 // was published, and closes. It is bounded by DrainTimeout, so it gets a context
 // that the program's end has not cancelled already.
 //
+// # Credentials
+//
+// A user and a password, or a token, stand in the URL or in options. Credentials
+// files, JWTs and nkeys have options too, and an AuthHandler answers with any of
+// them, for the server that is being tried. All are asked for, and files read
+// again, at each attempt to connect; none is ever in an error, an event or the
+// log. ErrAuthorization is a server's refusal, ErrAuthExpired and ErrAuthRevoked
+// what it says of credentials that were good until now.
+//
 // # Publish and subscribe
 //
 // Publish hands over bytes and returns; Flush waits until the server has them.

@@ -186,10 +186,7 @@ func classify(err error) (refused string, out error) {
 		if errors.Is(ce, ErrAuthorization) {
 			refused = ErrAuthorization.Error()
 		}
-		if err != error(ce) {
-			err = fmt.Errorf("nats: %w", err)
-		}
-		return refused, err
+		return refused, fmt.Errorf("nats: %w", err)
 	case errors.Is(err, link.ErrTooLong):
 		return "", fmt.Errorf("%w: %w", ErrMaxControlLine, err)
 	case errors.As(err, &se):

@@ -32,10 +32,13 @@ const timeout = 30 * time.Second
 type setup struct {
 	server      []natstest.Option
 	env         func(*natstest.Server) []string
-	interruptAt string // the line after which Ctrl-C is pressed
+	secrets     func(*testing.T) ([]natstest.Option, []string) // made for the test: options and environment
+	interruptAt string                                         // the line after which Ctrl-C is pressed
 }
 
 var setups = map[string]setup{
+	"auth-credentials": {secrets: withCredentials},
+	"auth-nkey":        {secrets: withNkey},
 	"auth-token": {
 		server: []natstest.Option{natstest.Token("s3cr3t")},
 		env:    func(*natstest.Server) []string { return []string{"NATS_TOKEN=s3cr3t"} },
@@ -102,8 +105,12 @@ func testExample(t *testing.T, dir, name string) {
 	if conf := filepath.Join(name, "server.conf"); exists(conf) {
 		opts = append(opts[:len(opts):len(opts)], natstest.ConfigFile(conf))
 	}
-	srv := natstest.Run(t, opts...)
 	cmd := command(t, dir, name)
+	if s.secrets != nil {
+		more, env := s.secrets(t)
+		opts, cmd.Env = append(opts[:len(opts):len(opts)], more...), append(cmd.Env, env...)
+	}
+	srv := natstest.Run(t, opts...)
 	cmd.Env = append(cmd.Env, "NATS_URL="+srv.URL())
 	if s.env != nil {
 		cmd.Env = append(cmd.Env, s.env(srv)...)
