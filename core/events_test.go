@@ -336,3 +336,47 @@ func TestLogger(t *testing.T) {
 		}
 	})
 }
+
+// TestEventSequences: what docs/reconnect.md says of the order.
+func TestEventSequences(t *testing.T) {
+	for name, c := range map[string]struct {
+		do   func(t *testing.T, nc *Conn)
+		want string
+	}{
+		"reconnect": {
+			func(t *testing.T, nc *Conn) { must(t, nc.Reconnect(t.Context())) },
+			"Connected Disconnected Reconnected",
+		},
+		"drain": {
+			func(t *testing.T, nc *Conn) { must(t, nc.Drain(t.Context())) },
+			"Connected Draining Draining Draining SubscriptionEnded SubscriptionEnded Disconnected Closed",
+		},
+		"close": {
+			func(t *testing.T, nc *Conn) { must(t, nc.Close()) },
+			"Connected Disconnected SubscriptionEnded SubscriptionEnded Closed",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				n, _ := fakeserver.One()
+				log := &eventLog{}
+				nc := connect(t, n, log.option())
+				for range 2 {
+					_, err := nc.SubscribeSync("s")
+					must(t, err)
+				}
+				flush(t, nc)
+				c.do(t, nc)
+				synctest.Wait()
+				if got := log.kinds(); got != c.want {
+					t.Errorf("events %s, want %s", got, c.want)
+				}
+				for _, e := range of[Disconnected](log) {
+					if e.Err != nil {
+						t.Errorf("the user's wish has a reason: %v", e.Err)
+					}
+				}
+			})
+		})
+	}
+}
