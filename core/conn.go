@@ -254,8 +254,8 @@ func (nc *Conn) Servers() []Server {
 }
 
 // SetServers replaces the pool, for the next time a server is needed; the link
-// in use stays, and a back-off that is under way ends. Servers that remain keep their history. A bad URL is an
-// *OptionError and changes nothing.
+// in use stays, and a back-off that is under way ends. Servers that remain keep
+// their history. A bad URL is an *OptionError and changes nothing.
 func (nc *Conn) SetServers(urls []string) error {
 	if nc == nil || nc.cfg == nil {
 		return errNilConn

@@ -110,8 +110,8 @@ func IgnoreDiscoveredServers() Option {
 	return option("IgnoreDiscoveredServers", func(c *config) { c.ignoreDiscovered = true })
 }
 
-// Timeout bounds one attempt to connect: dial, TLS, INFO, CONNECT and PONG, and
-// then the re-subscribes. Default 5 s.
+// Timeout bounds one attempt to connect: dial, TLS, INFO, CONNECT and PONG; the
+// re-subscribes have as much again. Default 5 s.
 func Timeout(d time.Duration) Option {
 	return positive("Timeout", d, func(c *config) { c.timeout = d })
 }

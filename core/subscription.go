@@ -369,10 +369,11 @@ func (s *Subscription) internal() bool { return s.kind >= kindMux }
 // finish does what is due once, when the subscription is over; no lock held.
 func (s *Subscription) finish() {
 	s.nc.reg.retire(s)
-	close(s.doneCh)
 	if !s.internal() {
+		// First, so that who waits for Done and closes the Conn finds it told.
 		s.nc.emit(SubscriptionEnded{s, s.Err()})
 	}
+	close(s.doneCh)
 }
 
 // emptied is called when the last waiting entry was taken, and reports whether
