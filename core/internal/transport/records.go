@@ -4,7 +4,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
-	"sync"
 )
 
 const (
@@ -55,9 +54,9 @@ func (c *TLSConn) Shrink() { c.records.shrink() }
 // WriteAll writes b and hands all its records to the kernel at once. For one
 // writer. After an error nobody knows what the peer can read.
 func (c *TLSConn) WriteAll(b []byte) (int, error) {
-	c.records.hold()
+	c.records.out.hold()
 	n, err := c.Write(b)
-	if ferr := c.records.flush(); err == nil {
+	if ferr := c.records.out.flush(); err == nil {
 		err = ferr
 	}
 	if err != nil {
@@ -78,12 +77,12 @@ type records struct {
 	left   int // of the record that TLS is reading; it is never given a part of the next
 	noWait bool
 
-	mu      sync.Mutex // guards the rest; never held during I/O
-	holding bool       // writes are kept until flush
-	out     []byte
+	out outgoing
 }
 
-func newRecords(c net.Conn) *records { return &records{Conn: c, in: make([]byte, minRecords)} }
+func newRecords(c net.Conn) *records {
+	return &records{Conn: c, in: make([]byte, minRecords), out: outgoing{to: c.Write}}
+}
 
 func (c *records) Read(p []byte) (int, error) {
 	for {
@@ -129,52 +128,9 @@ func (c *records) shrink() {
 		c.r = 0
 		c.in = in
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !c.holding {
-		c.out = nil
-	}
+	c.out.shrink()
 }
 
 // Write is called by TLS, under its own lock for outgoing records. The reader
 // may be the caller, when the peer wants new keys.
-func (c *records) Write(p []byte) (int, error) {
-	c.mu.Lock()
-	if c.holding {
-		c.out = append(c.out, p...)
-		c.mu.Unlock()
-		return len(p), nil
-	}
-	c.mu.Unlock()
-	return c.Conn.Write(p)
-}
-
-func (c *records) hold() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.holding = true
-}
-
-// flush writes what was held. It goes on holding until all is written, so that
-// a record that comes meanwhile keeps its place.
-func (c *records) flush() error {
-	var done []byte
-	for {
-		c.mu.Lock()
-		b := c.out
-		if len(b) == 0 {
-			c.holding = false
-			if c.out == nil {
-				c.out = done[:0] // to be used again
-			}
-			c.mu.Unlock()
-			return nil
-		}
-		c.out = nil
-		c.mu.Unlock()
-		if _, err := c.Conn.Write(b); err != nil {
-			return err
-		}
-		done = b
-	}
-}
+func (c *records) Write(p []byte) (int, error) { return c.out.Write(p) }
