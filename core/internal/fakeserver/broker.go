@@ -29,13 +29,23 @@ func (p *Peer) Serve() {
 func (p *Peer) Greet() error {
 	s := p.Server
 	s.mu.Lock()
-	cfg, first := s.tls, s.tlsFirst
+	cfg, first, ws := s.tls, s.tlsFirst, s.ws
 	s.mu.Unlock()
 	start := func(cfg *tls.Config) error {
 		if cfg == nil {
 			return nil
 		}
 		return p.StartTLS(cfg)
+	}
+	if ws {
+		if err := start(cfg); err != nil {
+			return err
+		}
+		if err := p.Upgrade(); err != nil {
+			return err
+		}
+		p.SendInfo(nil)
+		return nil
 	}
 	if first {
 		if err := start(cfg); err != nil {

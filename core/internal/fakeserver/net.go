@@ -100,19 +100,22 @@ type Server struct {
 	net     *Net
 	address string
 
-	mu       sync.Mutex // guards all below
-	info     map[string]any
-	hooks    map[string]func(*Peer, *Op) bool
-	script   func(*Peer)
-	refuse   bool
-	hang     bool
-	delay    time.Duration
-	capacity int
-	tls      *tls.Config
-	tlsFirst bool
-	peers    []*Peer
-	ops      []Op
-	turn     int // of queue groups
+	mu         sync.Mutex // guards all below
+	info       map[string]any
+	hooks      map[string]func(*Peer, *Op) bool
+	script     func(*Peer)
+	refuse     bool
+	hang       bool
+	delay      time.Duration
+	capacity   int
+	tls        *tls.Config
+	tlsFirst   bool
+	ws         bool
+	wsCompress bool
+	wsSplit    func([]byte) [][]byte
+	peers      []*Peer
+	ops        []Op
+	turn       int // of queue groups
 }
 
 // Address is host:port.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -58,6 +59,8 @@ type Peer struct {
 	received []byte
 	reads    int
 	subs     []*Sub
+	request  *http.Request
+	ws       *wsConn
 
 	out sync.Mutex // held while something is sent
 }

@@ -2,7 +2,6 @@ package link
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -42,7 +41,12 @@ func Open(ctx context.Context, conn net.Conn, cfg Config) (*Link, error) {
 	l := &Link{
 		cfg: cfg, conn: conn, raw: conn, base: time.Now(), plain: cfg.TLS != TLSDone,
 		buf: make([]byte, minRead), piece: startWith, ended: make(chan struct{}),
-		secure: cfg.TLS == TLSDone && isTLS(conn),
+	}
+	if cfg.TLS == TLSDone {
+		_, l.secure = transport.TLSState(conn)
+	}
+	if ws, ok := conn.(*transport.WebSocket); ok {
+		l.ws, l.layer = ws, ws
 	}
 	l.parser.MaxPayload = cfg.MaxPayload
 	release := transport.Bound(ctx, conn)
@@ -56,15 +60,10 @@ func Open(ctx context.Context, conn net.Conn, cfg Config) (*Link, error) {
 		}
 	}
 	if err != nil {
-		_ = l.raw.Close()
+		l.Drop()
 		return nil, err
 	}
 	return l, nil
-}
-
-func isTLS(conn net.Conn) bool {
-	_, ok := conn.(interface{ ConnectionState() tls.ConnectionState })
-	return ok
 }
 
 func (l *Link) handshake(ctx context.Context) error {
@@ -87,7 +86,7 @@ func (l *Link) handshake(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	l.info = info
+	l.learn(info)
 	if err := l.upgrade(ctx); err != nil {
 		return err
 	}
@@ -107,11 +106,11 @@ func (l *Link) introduce(doc []byte) error {
 	switch {
 	case err == nil:
 		return nil
-	case len(doc) > usualControlLine && (hungUp(err) || isTooLong(err)):
+	case len(doc) > usualControlLine && (HungUp(err) || isTooLong(err)):
 		// A server that closes with bytes unread takes back what it said.
 		return fmt.Errorf("%w: its document has %d bytes, and the server's max_control_line is %d unless configured otherwise: %w",
 			ErrTooLong, len(doc), usualControlLine, err)
-	case l.cfg.TLS != TLSDone && l.secure && hungUp(err):
+	case l.cfg.TLS != TLSDone && l.secure && HungUp(err):
 		// With TLS 1.3 this is how a server says that it does not like the
 		// client's certificate.
 		return fmt.Errorf("%w: the server hung up right after it; does it want another client certificate? %w", ErrTLS, err)
@@ -124,8 +123,16 @@ func isTooLong(err error) bool {
 	return errors.As(err, &se) && strings.HasPrefix(strings.ToLower(se.Text), "maximum control line exceeded")
 }
 
-// hungUp reports whether err is the end of the connection, without a word.
-func hungUp(err error) bool {
+// learn takes over an INFO.
+func (l *Link) learn(info *wire.Info) {
+	l.info = l.info.Merge(info)
+	if l.ws != nil {
+		l.ws.SetMaxPayload(l.info.MaxPayload)
+	}
+}
+
+// HungUp reports whether err is the end of the connection, without a word.
+func HungUp(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
@@ -163,7 +170,7 @@ func (l *Link) startTLS(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrTLS, err)
 	}
-	l.conn, l.tls, l.secure, l.plain = c, c, true, false
+	l.conn, l.layer, l.secure, l.plain = c, c, true, false
 	return nil
 }
 
@@ -192,7 +199,7 @@ func (l *Link) awaitPong() error {
 			if err != nil {
 				return err
 			}
-			l.info = l.info.Merge(info)
+			l.learn(info)
 		case wire.KindPing:
 			if _, err := l.conn.Write([]byte(wire.PongLine)); err != nil {
 				return err

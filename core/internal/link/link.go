@@ -71,17 +71,27 @@ const (
 	TLSAuto     TLSMode = iota // if the server requires it
 	TLSRequired                // always; an error if the server has none
 	TLSFirst                   // before INFO
-	TLSDone                    // never: the dialer did it, or it is in-process
+	TLSDone                    // never: it lies below already, or it is in-process
 )
+
+// layer is a stream over another that is read and written in pieces, and makes
+// few system calls of many.
+type layer interface {
+	// ReadMore is Read if that does not have to wait, and else returns 0.
+	ReadMore(p []byte) (int, error)
+	WriteAll(b []byte) (int, error)
+	Shrink()
+}
 
 // Link is made by Open, runs after Start and ends once.
 type Link struct {
 	cfg    Config
 	conn   net.Conn
-	raw    net.Conn           // what conn stands on
-	tls    *transport.TLSConn // conn, if it is ours
-	secure bool               // TLS, ours or the dialer's
-	plain  bool               // nothing of ours between frames and the kernel
+	raw    net.Conn             // closing it never waits
+	layer  layer                // conn, if it is ours: TLS or WebSocket
+	ws     *transport.WebSocket // conn, if it is one
+	secure bool                 // TLS, ours or the dialer's
+	plain  bool                 // nothing of ours between frames and the kernel
 	base   time.Time
 	epoch  uint64
 
@@ -164,20 +174,40 @@ func (l *Link) Wait() error {
 	if l.watchdog != nil {
 		l.watchdog.Stop()
 	}
+	l.release()
 	return l.err
 }
 
 // End ends the link for the given reason, if it has not ended yet. It does not
-// wait.
-func (l *Link) End(reason error) { l.end(reason) }
+// wait, but for a WebSocket's closing frame, shortly.
+func (l *Link) End(reason error) {
+	l.finish(reason, func() {
+		if l.ws != nil {
+			l.ws.Farewell()
+		}
+	})
+}
 
 // Drop closes a link that was never started.
-func (l *Link) Drop() { _ = l.raw.Close() }
+func (l *Link) Drop() {
+	_ = l.raw.Close()
+	l.release()
+}
 
-func (l *Link) end(reason error) {
+// release lets go of what is not gone with the connection. Nobody uses it.
+func (l *Link) release() {
+	if l.ws != nil {
+		l.ws.Release()
+	}
+}
+
+func (l *Link) end(reason error) { l.finish(reason, func() {}) }
+
+func (l *Link) finish(reason error, farewell func()) {
 	l.endOnce.Do(func() {
 		l.err = reason
 		close(l.ended)
+		farewell()
 		// Not the TLS connection: its Close may wait for a peer that takes no
 		// bytes, to tell it what the end of the stream tells anyway.
 		_ = l.raw.Close()
@@ -210,6 +240,9 @@ func (l *Link) writerFailed(err error) {
 func (l *Link) readFailed(err error) error {
 	if l.reason != nil {
 		return l.reason
+	}
+	if told := (*transport.ClosedError)(nil); errors.As(err, &told) {
+		return err
 	}
 	if w := l.writeErr.Load(); w != nil {
 		return *w

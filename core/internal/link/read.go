@@ -51,8 +51,8 @@ func (l *Link) readLoop() error {
 		if n > 0 {
 			l.lastIn.Store(int64(now))
 			l.w += n
-			if err == nil && l.tls != nil {
-				err = l.readRecords()
+			if err == nil && l.layer != nil {
+				err = l.readRest()
 			}
 			filled := l.w == len(l.buf)
 			if perr := l.consume(); perr != nil {
@@ -74,18 +74,18 @@ func (l *Link) readLoop() error {
 			full = 0
 		case len(l.buf) > minRead && now-fullAt > quiet && l.w-l.r <= minRead/2:
 			l.resize(minRead)
-			if l.tls != nil {
-				l.tls.Shrink()
+			if l.layer != nil {
+				l.layer.Shrink()
 			}
 		}
 	}
 }
 
-// readRecords reads what else has arrived: TLS gives one record a Read, and
-// many are worth handing over at once.
-func (l *Link) readRecords() error {
+// readRest reads what else has arrived: TLS gives one record a Read, WebSocket
+// one frame, and many are worth handing over at once.
+func (l *Link) readRest() error {
 	for l.w < len(l.buf) {
-		n, err := l.tls.ReadMore(l.buf[l.w:])
+		n, err := l.layer.ReadMore(l.buf[l.w:])
 		l.w += n
 		if n == 0 || err != nil {
 			return err
@@ -181,7 +181,7 @@ func (l *Link) control(text []byte, kind wire.Kind) error {
 		if err != nil {
 			return err
 		}
-		l.info = l.info.Merge(info)
+		l.learn(info)
 		l.cfg.Sink.Info(l.info)
 	case wire.KindErr:
 		if reason := l.cfg.Sink.ServerError(string(text)); reason != nil {

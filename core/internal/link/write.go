@@ -126,8 +126,8 @@ func (l *Link) write(b []byte) (int, error) {
 		}
 		var n int
 		var err error
-		if l.tls != nil {
-			n, err = l.tls.WriteAll(piece)
+		if l.layer != nil {
+			n, err = l.layer.WriteAll(piece)
 		} else {
 			n, err = l.conn.Write(piece)
 		}

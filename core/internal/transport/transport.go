@@ -1,6 +1,6 @@
 // Package transport makes the byte stream that a link lives on.
 //
-// It knows TCP and TLS, and nothing of the NATS protocol.
+// It knows TCP, TLS and WebSocket, and nothing of the NATS protocol.
 package transport
 
 import (
