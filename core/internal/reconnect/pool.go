@@ -42,7 +42,7 @@ func (p *Pool) Find(s *Server) *Server { return p.find(s) }
 
 func (p *Pool) find(s *Server) *Server {
 	for _, o := range p.servers {
-		if o.same(s) {
+		if o.equal(s) {
 			return o
 		}
 	}
@@ -65,8 +65,12 @@ func (p *Pool) Replace(servers []*Server) {
 // Members that the user named stay, and the one in use. An address that is no
 // host:port is passed over. from is the server whose INFO it was: its scheme
 // and user are taken over, and its name if the address is a bare IP, which no
-// certificate may have.
+// certificate may have. If the pool is of the other kind by now, with or without
+// WebSocket, the addresses are no use.
 func (p *Pool) Discover(addresses []string, from *Server) (added, removed []*Server) {
+	if len(p.servers) > 0 && p.servers[0].WebSocket() != from.WebSocket() {
+		return nil, nil
+	}
 	var named []*Server
 	for _, a := range addresses {
 		host, port, err := net.SplitHostPort(a)
@@ -90,7 +94,7 @@ func (p *Pool) Discover(addresses []string, from *Server) (added, removed []*Ser
 		return gone
 	})
 	for _, s := range named {
-		if p.find(s) == nil {
+		if !slices.ContainsFunc(p.servers, same(s)) {
 			// New ones go before the server in use, which stays the last.
 			at := len(p.servers)
 			if at > 0 && p.servers[at-1] == p.current {

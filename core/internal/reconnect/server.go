@@ -17,8 +17,10 @@ import (
 
 // Server is one member of the pool. The pool owns it.
 type Server struct {
-	Scheme     string // nats or tls
+	Scheme     string // nats, tls, ws or wss
 	Host, Port string // Host without brackets
+	Path       string // of a WebSocket, escaped; "" for none
+	Query      string // of a WebSocket; may be a secret
 	User       *url.Userinfo
 	TLSName    string // the name its certificate must have
 	Discovered bool   // named by INFO, not by the user
@@ -35,17 +37,59 @@ type Server struct {
 // Address is host:port for a dialer.
 func (s *Server) Address() string { return net.JoinHostPort(s.Host, s.Port) }
 
-// URL is the address without secrets.
-func (s *Server) URL() string { return s.Scheme + "://" + s.Address() }
+// URL is the address, with the path, without secrets.
+func (s *Server) URL() string { return s.Scheme + "://" + s.Address() + s.Path }
 
 // same reports whether two stand for one address. Host names know no case.
 func (s *Server) same(o *Server) bool { return strings.EqualFold(s.Host, o.Host) && s.Port == o.Port }
 
-// Secure reports whether the URL demands TLS.
-func (s *Server) Secure() bool { return s.Scheme == "tls" }
+// equal reports whether two are one: a gateway may lead to several servers.
+func (s *Server) equal(o *Server) bool { return s.same(o) && s.Path == o.Path && s.Query == o.Query }
 
-// DefaultPort of the nats and tls schemes.
-const DefaultPort = "4222"
+// Secure reports whether the URL demands TLS.
+func (s *Server) Secure() bool { return s.Scheme == "tls" || s.Scheme == "wss" }
+
+// WebSocket reports whether the server is reached through a WebSocket.
+func (s *Server) WebSocket() bool { return s.Scheme == "ws" || s.Scheme == "wss" }
+
+// HTTPHost is what HTTP calls the server.
+func (s *Server) HTTPHost() string {
+	if s.Port != defaultPorts[s.Scheme] {
+		return s.Address()
+	}
+	if strings.Contains(s.Host, ":") {
+		return "[" + s.Host + "]"
+	}
+	return s.Host
+}
+
+// Target is what HTTP asks for: path and query. A path that is not "" replaces
+// the server's.
+func (s *Server) Target(path string) string {
+	if path == "" {
+		path = s.Path
+	}
+	if path == "" {
+		path = "/"
+	}
+	if s.Query != "" {
+		path += "?" + s.Query
+	}
+	return path
+}
+
+// Mixed reports whether some of the servers, but not all, are WebSockets.
+func Mixed(servers []*Server) bool {
+	for _, s := range servers {
+		if s.WebSocket() != servers[0].WebSocket() {
+			return true
+		}
+	}
+	return false
+}
+
+// defaultPorts of the schemes there are.
+var defaultPorts = map[string]string{"nats": "4222", "tls": "4222", "ws": "80", "wss": "443"}
 
 // ParseURLs reads a comma-separated list.
 func ParseURLs(list string) ([]*Server, error) {
@@ -61,7 +105,8 @@ func ParseURLs(list string) ([]*Server, error) {
 }
 
 // ParseURL reads one server URL: a scheme (nats by default), user info, host
-// and port. Errors never quote what may be a secret.
+// and port, and of a WebSocket path and query. Errors never quote what may be a
+// secret.
 func ParseURL(s string) (*Server, error) {
 	shown := showHost(s)
 	fail := func(problem string) (*Server, error) {
@@ -77,10 +122,10 @@ func ParseURL(s string) (*Server, error) {
 	if err != nil {
 		return fail("is not a URL")
 	}
-	switch u.Scheme {
-	case "nats", "tls":
-	default:
-		return fail("has a scheme that is neither nats nor tls")
+	srv := &Server{Scheme: u.Scheme, Host: u.Hostname(), Port: u.Port(), User: u.User, TLSName: u.Hostname()}
+	standard, known := defaultPorts[u.Scheme]
+	if !known {
+		return fail("has a scheme that is none of nats, tls, ws and wss")
 	}
 	if u.Hostname() == "" {
 		return fail("has no host")
@@ -88,17 +133,23 @@ func ParseURL(s string) (*Server, error) {
 	if strings.Contains(u.Hostname(), ":") && u.Host[0] != '[' {
 		return fail("has more than one port, or an IPv6 address without brackets")
 	}
-	if u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "" {
+	if u.Path != "/" {
+		srv.Path = u.EscapedPath()
+	}
+	srv.Query = u.RawQuery
+	if u.Fragment != "" || !srv.WebSocket() && srv.Path+srv.Query != "" {
 		return fail("has more than a scheme, user, host and port")
 	}
-	port := u.Port()
-	if port == "" {
-		port = DefaultPort
+	if strings.ContainsFunc(srv.Query, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
+		return fail("has a query with spaces")
 	}
-	if !validPort(port) {
+	if srv.Port == "" {
+		srv.Port = standard
+	}
+	if !validPort(srv.Port) {
 		return fail("has an impossible port")
 	}
-	return &Server{Scheme: u.Scheme, Host: u.Hostname(), Port: port, User: u.User, TLSName: u.Hostname()}, nil
+	return srv, nil
 }
 
 func validPort(s string) bool {

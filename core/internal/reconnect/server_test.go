@@ -33,13 +33,18 @@ func TestParseURL(t *testing.T) {
 		{"tls://token@host", "tls://host:4222", "token", "host"},
 		{"nats://a%40b:c%3Ad%2Fe@host", "nats://host:4222", "a%40b:c%3Ad%2Fe", "host"},
 		{"nats://u:p@ss@host", "nats://host:4222", "u:p%40ss", "host"},
+		{"ws://host", "ws://host:80", "", "host"},
+		{"wss://host", "wss://host:443", "", "host"},
+		{"WSS://u:p@[::1]:8443/", "wss://[::1]:8443", "u:p", "::1"},
+		{"ws://host/a%2Fb/c%20d?x=1&y=%2C", "ws://host:80/a%2Fb/c%20d", "", "host"},
 	} {
 		s, err := ParseURL(c.in)
 		if err != nil {
 			t.Errorf("%q: %v", c.in, err)
 			continue
 		}
-		if s.URL() != c.url || s.TLSName != c.tlsName || s.Discovered || s.Secure() != (s.Scheme == "tls") {
+		if s.URL() != c.url || s.TLSName != c.tlsName || s.Discovered || s.Secure() != (s.Scheme == "tls" || s.Scheme == "wss") ||
+			s.WebSocket() != strings.HasPrefix(strings.ToLower(c.in), "ws") {
 			t.Errorf("%q: %s, TLS name %q, want %s, %q", c.in, s.URL(), s.TLSName, c.url, c.tlsName)
 		}
 		user := ""
@@ -52,9 +57,10 @@ func TestParseURL(t *testing.T) {
 	}
 	for in, want := range map[string]string{
 		"": "empty", "nats://": "no host", "nats://:4222": "no host", "nats://user:pass@": "no host", ":4222": "no host",
-		"http://host": "scheme", "ws://host": "scheme", "://host": "URL",
+		"http://host": "scheme", "wsss://host": "scheme", "://host": "URL",
 		"host:0": "port", "host:65536": "port", "host:99999999999999999999": "port", "host:-1": "", "host:x": "",
 		"nats://host/path": "more than", "nats://host?a=b": "more than", "nats://host#f": "more than",
+		"tls://host/path": "more than", "ws://host/path#f": "more than", "ws://host/?a b": "query", "ws://host:0/": "port", "ws:///p": "no host",
 		"::1": "", "nats://::1": "", "[::1": "", "a b": "", "nats://%zz": "", "host\n": "", "nats://ho\x00st": "",
 		"nats://u:%zz@host": "", "nats://a:1:2": "",
 	} {
@@ -139,4 +145,34 @@ func FuzzErrorsQuoteNoSecret(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestHTTPOfURL(t *testing.T) {
+	for _, c := range []struct{ in, path, host, target string }{
+		{"ws://host", "", "host", "/"},
+		{"ws://host:80/a?b=c", "", "host", "/a?b=c"},
+		{"ws://host:81/a", "", "host:81", "/a"},
+		{"wss://host:443?q", "", "host", "/?q"},
+		{"wss://host:80", "/p", "host:80", "/p"},
+		{"ws://[::1]/a?q", "/p/r", "[::1]", "/p/r?q"},
+		{"wss://[::1]:4433", "", "[::1]:4433", "/"},
+	} {
+		s, err := ParseURL(c.in)
+		if err != nil || s.HTTPHost() != c.host || s.Target(c.path) != c.target {
+			t.Errorf("%s: host %q, target %q, %v", c.in, s.HTTPHost(), s.Target(c.path), err)
+		}
+	}
+}
+
+func TestMixed(t *testing.T) {
+	for list, want := range map[string]bool{
+		"a,tls://b": false, "ws://a,wss://b": false, "a,ws://b": true, "wss://a,wss://b,tls://c": true,
+	} {
+		if s, err := ParseURLs(list); err != nil || Mixed(s) != want {
+			t.Errorf("%s: %v %v", list, Mixed(s), err)
+		}
+	}
+	if Mixed(nil) {
+		t.Error("nothing is mixed")
+	}
 }
