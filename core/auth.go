@@ -155,9 +155,12 @@ func (a Auth) outline() string {
 	return "credentials: " + strings.Join(set, ", ")
 }
 
-// hasSecret reports whether CONNECT to srv would hold a secret, or what opens
+// hasSecret reports whether what srv is sent would hold a secret, or what opens
 // the door to whoever passes it on.
 func (c *config) hasSecret(srv *reconnect.Server) bool {
+	if srv.WebSocket() && (c.webSocket.header != nil || c.webSocket.headerFunc != nil) {
+		return true
+	}
 	return srv.User != nil || c.userInfo != nil || c.token != nil || c.signed != nil || c.auth != nil
 }
 

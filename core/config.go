@@ -22,6 +22,8 @@ type config struct {
 	ignoreDiscovered bool
 	timeout          time.Duration
 
+	webSocket webSocketConfig
+
 	secure   bool
 	tlsFirst bool
 	tls      *tls.Config
@@ -118,6 +120,12 @@ func configure(url string, opts []Option) (*config, error) {
 		if problem != "" {
 			errs = append(errs, &OptionError{name, problem})
 		}
+	}
+	if reconnect.Mixed(c.servers) {
+		errs = append(errs, errMixed)
+	}
+	if c.webSocket.header != nil && c.webSocket.headerFunc != nil {
+		errs = append(errs, &OptionError{"WebSocketConnectionHeaders", "cannot stand beside WebSocketConnectionHeadersHandler"})
 	}
 	if c.userInfo != nil && c.token != nil {
 		errs = append(errs, &OptionError{"Token", "cannot stand beside UserInfo"})

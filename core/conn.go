@@ -14,6 +14,7 @@ import (
 	"github.com/perigee-go/nats/core/internal/link"
 	"github.com/perigee-go/nats/core/internal/outbox"
 	"github.com/perigee-go/nats/core/internal/reconnect"
+	"github.com/perigee-go/nats/core/internal/transport"
 	"github.com/perigee-go/nats/core/internal/wire"
 )
 
@@ -230,7 +231,7 @@ func (nc *Conn) NumSubscriptions() int {
 
 // Server is one member of the pool.
 type Server struct {
-	URL        string // without secrets
+	URL        string // without user info and query
 	Discovered bool   // from INFO, not from the user
 	Current    bool   // the link in use is to it
 	Attempts   int    // failed ones since the last success
@@ -255,7 +256,8 @@ func (nc *Conn) Servers() []Server {
 
 // SetServers replaces the pool, for the next time a server is needed; the link
 // in use stays, and a back-off that is under way ends. Servers that remain keep
-// their history. A bad URL is an *OptionError and changes nothing.
+// their history. A bad URL is an *OptionError, and a list with WebSocket and
+// other URLs is ErrMixingWebsocketSchemes; both change nothing.
 func (nc *Conn) SetServers(urls []string) error {
 	if nc == nil || nc.cfg == nil {
 		return errNilConn
@@ -263,6 +265,9 @@ func (nc *Conn) SetServers(urls []string) error {
 	servers, err := reconnect.ParseURLs(strings.Join(urls, ","))
 	if err != nil {
 		return &OptionError{"servers", err.Error()}
+	}
+	if reconnect.Mixed(servers) {
+		return errMixed
 	}
 	nc.mu.Lock()
 	defer nc.mu.Unlock()
@@ -381,9 +386,7 @@ func (nc *Conn) RemoteAddr() net.Addr {
 // when not connected.
 func (nc *Conn) TLSConnectionState() (tls.ConnectionState, bool) {
 	if l := nc.liveLink(); l != nil {
-		if c, ok := l.Conn().(interface{ ConnectionState() tls.ConnectionState }); ok {
-			return c.ConnectionState(), true
-		}
+		return transport.TLSState(l.Conn())
 	}
 	return tls.ConnectionState{}, false
 }

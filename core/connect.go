@@ -12,12 +12,14 @@ import (
 
 // Connect dials the servers of url, in random order, until one accepts the
 // connection; each is tried at most once. url is a server, or several with
-// commas between: scheme (nats, the default, or tls), user info (user:password
-// or a token), host and port, as in "tls://me:secret@nats.example.com:4222".
-// Empty is DefaultURL.
+// commas between: scheme, user info (user:password or a token), host and port,
+// as in "tls://me:secret@nats.example.com:4222". The scheme is nats, the
+// default, or tls, with port 4222; or ws or wss for WebSocket, with ports 80 and
+// 443, and then there may be path and query too. Empty is DefaultURL.
 //
 // ctx bounds the connecting only, not the connection; each attempt is bounded by
-// Timeout besides. It fails with an *OptionError for each bad option, joined; a
+// Timeout besides. It fails with an *OptionError for each bad option, joined;
+// ErrMixingWebsocketSchemes if only some of the servers are WebSockets; a
 // *ConnectError that unwraps to every attempt's error; or ctx's error beside
 // that. With RetryOnFailedConnect it returns at once.
 func Connect(ctx context.Context, url string, opts ...Option) (*Conn, error) {

@@ -80,6 +80,12 @@ var (
 	ErrProtocol = errors.New("nats: protocol error")
 	// ErrInvalidOption: an option's value; see OptionError.
 	ErrInvalidOption = errors.New("nats: invalid option")
+	// ErrMixingWebsocketSchemes: some of the servers are WebSockets, but not
+	// all. Servers find each other's clients a place, and that place is of the
+	// same kind.
+	ErrMixingWebsocketSchemes = errors.New("nats: WebSocket servers cannot be mixed with others")
+
+	errMixed = fmt.Errorf("%w: %w", ErrMixingWebsocketSchemes, &OptionError{"Servers", "has ws or wss beside other schemes"})
 )
 
 // ConnectError is what Connect fails with. Unwrap gives each attempt's error,

@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"strconv"
 	"strings"
 
 	"github.com/perigee-go/nats/core/internal/link"
+	"github.com/perigee-go/nats/core/internal/transport"
 )
 
 // serverError is what an -ERR means.
@@ -176,8 +178,12 @@ func isAlert(err error) bool {
 // classify makes a link's end an error of this package. refused is what the
 // server said when it did not accept the credentials.
 func classify(err error) (refused string, out error) {
-	var se *link.ServerError
-	var ce *credentialsError
+	var (
+		se      *link.ServerError
+		ce      *credentialsError
+		upgrade *transport.UpgradeError
+		frame   *transport.FrameError
+	)
 	switch {
 	case err == nil:
 		return "", nil
@@ -201,6 +207,10 @@ func classify(err error) (refused string, out error) {
 		return "", fmt.Errorf("%w: %w", ErrStaleConnection, err)
 	case errors.Is(err, link.ErrNoTLS):
 		return "", ErrSecureNotOffered
+	case errors.As(err, &upgrade) && (upgrade.Status == http.StatusUnauthorized || upgrade.Status == http.StatusForbidden):
+		return upgrade.Error(), fmt.Errorf("%w: %w", ErrAuthorization, err)
+	case errors.As(err, &frame), errors.Is(err, transport.ErrNotWebSocket):
+		return "", fmt.Errorf("%w: %w", ErrProtocol, err)
 	case errors.Is(err, link.ErrTLS), errors.Is(err, link.ErrInjected), isAlert(err):
 		return "", fmt.Errorf("%w: %w", ErrTLS, err)
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):

@@ -216,6 +216,9 @@ func (nc *Conn) handshake(ctx context.Context, srv *reconnect.Server, out *outbo
 	defer func() {
 		if !returned {
 			_ = conn.Close()
+			if ws, ok := conn.(*transport.WebSocket); ok {
+				ws.Release()
+			}
 		}
 	}()
 	l, err = link.Open(ctx, conn, link.Config{
@@ -234,6 +237,10 @@ func (nc *Conn) handshake(ctx context.Context, srv *reconnect.Server, out *outbo
 func (nc *Conn) dial(ctx context.Context, srv *reconnect.Server) (net.Conn, link.TLSMode, error) {
 	if p := nc.cfg.inProcess; p != nil {
 		c, err := p.InProcessConn()
+		return c, link.TLSDone, err
+	}
+	if srv.WebSocket() {
+		c, err := nc.dialWebSocket(ctx, srv)
 		return c, link.TLSDone, err
 	}
 	mode := link.TLSAuto
@@ -413,12 +420,16 @@ func (nc *Conn) heedInfo() {
 // discover takes over the servers that an INFO named; mu held. The link has seen
 // to it that an unprotected INFO names none when TLS is in use.
 func (nc *Conn) discover(info *wire.Info) {
-	if nc.cfg.ignoreDiscovered || nc.cfg.inProcess != nil || len(info.ConnectURLs) == 0 {
-		return
-	}
 	pool := nc.machine.Pool()
 	from := pool.Current()
-	added, removed := pool.Discover(info.ConnectURLs, from)
+	urls := info.ConnectURLs
+	if from.WebSocket() && len(info.WSConnectURLs) > 0 {
+		urls = info.WSConnectURLs // usually the server has put them in the place of the others
+	}
+	if nc.cfg.ignoreDiscovered || nc.cfg.inProcess != nil || len(urls) == 0 {
+		return
+	}
+	added, removed := pool.Discover(urls, from)
 	var e ServersDiscovered
 	for _, s := range added {
 		e.Added = append(e.Added, publicServer(s, false))
