@@ -1,0 +1,520 @@
+package websocket
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	nats "github.com/perigee-go/nats/core"
+	"github.com/perigee-go/nats/core/test/internal/ledger"
+	"github.com/perigee-go/nats/orbit/natstest"
+)
+
+// compressing is a server that agrees to compression.
+func compressing(t *testing.T, opts ...natstest.Option) *natstest.Server {
+	t.Helper()
+	return natstest.Run(t, append(opts, natstest.Config("websocket { port: -1, no_tls: true, compression: true }"))...)
+}
+
+// both runs f without and with compression.
+func both(t *testing.T, f func(t *testing.T, compress nats.Option)) {
+	for _, on := range []bool{false, true} {
+		t.Run(fmt.Sprintf("compression %v", on), func(t *testing.T) {
+			t.Parallel()
+			f(t, nats.Compression(on))
+		})
+	}
+}
+
+// random does not compress, text does.
+func random(n int) []byte {
+	b, x := make([]byte, n), uint64(88172645463325252)
+	for i := range b {
+		x ^= x << 13
+		x ^= x >> 7
+		x ^= x << 17
+		b[i] = byte(x)
+	}
+	return b
+}
+
+func text(n int) []byte { return bytes.Repeat([]byte("to be or not to be. "), n/20+1)[:n] }
+
+func next(t *testing.T, sub *nats.Subscription) nats.Msg {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	m, err := sub.Next(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func TestPublishSubscribeRequest(t *testing.T) {
+	t.Parallel()
+	srv := compressing(t)
+	both(t, func(t *testing.T, compress nats.Option) {
+		nc := ledger.Connect(t, srv.WebSocketURL(), compress)
+		echo := "echo." + strconv.Itoa(len(t.Name()))
+		if _, err := nc.Subscribe(echo, func(m nats.Msg) { _ = m.Respond(m.Data) }); err != nil {
+			t.Fatal(err)
+		}
+		for _, size := range []int{0, 1, 100, 511, 512, 513, 65_535, 65_536, 300_000} {
+			for _, data := range [][]byte{random(size), text(size)} {
+				m, err := nc.Request(t.Context(), echo, data)
+				if err != nil || !bytes.Equal(m.Data, data) {
+					t.Fatalf("%d bytes: %d came back, %v", size, len(m.Data), err)
+				}
+			}
+		}
+		if _, err := nc.Request(t.Context(), "nobody", nil); !errors.Is(err, nats.ErrNoResponders) {
+			t.Error(err)
+		}
+	})
+}
+
+// Messages of max_payload pass, however they compress, and the server never
+// closes: it takes no compressed frame that inflates to more than max_payload.
+func TestLargeMessages(t *testing.T) {
+	t.Parallel()
+	for _, max := range []int{1 << 20, 3 << 20, 2000} {
+		srv := compressing(t, natstest.MaxPayload(max))
+		both(t, func(t *testing.T, compress nats.Option) {
+			events, handler := ledger.NewEvents()
+			nc := ledger.Connect(t, srv.WebSocketURL(), compress, handler)
+			subject := "large." + strconv.Itoa(len(t.Name())) // both run at a time
+			sub, err := nc.SubscribeSync(subject, nats.PendingLimits(-1, -1))
+			if err != nil {
+				t.Fatal(err)
+			}
+			all := [][]byte{random(max), text(max), random(max - 1), text(max / 2), make([]byte, max)}
+			for _, data := range all {
+				if err := nc.Publish(subject, data); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := nc.Publish(subject, make([]byte, max+1)); !errors.Is(err, nats.ErrMaxPayload) {
+				t.Errorf("too large: %v", err)
+			}
+			for i, data := range all {
+				if m := next(t, sub); !bytes.Equal(m.Data, data) {
+					t.Errorf("message %d: %d bytes of %d, or others", i, len(m.Data), len(data))
+				}
+			}
+			for _, e := range events.All() {
+				if d, ok := e.(nats.Disconnected); ok {
+					t.Errorf("the link was lost: %v", d.Err)
+				}
+			}
+		})
+	}
+}
+
+// Many small messages go in few frames, and come back from a server that
+// batches too.
+func TestManySmallMessages(t *testing.T) {
+	t.Parallel()
+	srv := compressing(t)
+	both(t, func(t *testing.T, compress nats.Option) {
+		proxy := natstest.RunProxy(t, strings.TrimPrefix(srv.WebSocketURL(), "ws://"))
+		nc := ledger.Connect(t, "ws://"+proxy.Addr(), compress)
+		subject := "small." + strconv.Itoa(len(t.Name()))
+		sub, err := nc.SubscribeSync(subject, nats.PendingLimits(-1, -1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := nc.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		before := proxy.Forwarded(natstest.ClientToServer)
+		const count = 1000
+		for i := range count {
+			if err := nc.Publish(subject, []byte(strconv.Itoa(i))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for i := range count {
+			if m := next(t, sub); string(m.Data) != strconv.Itoa(i) {
+				t.Fatalf("message %d is %q", i, m.Data)
+			}
+		}
+		plain := count * len("PUB "+subject+" 3\r\n123\r\n")
+		sent := proxy.Forwarded(natstest.ClientToServer) - before
+		if sent > int64(plain+plain/5) {
+			t.Errorf("%d bytes sent for %d", sent, plain)
+		}
+		t.Logf("%d bytes sent for %d", sent, plain)
+	})
+}
+
+// A slow reader finds frames that hold all that waited: far more than
+// max_payload, and than MaxInboundPayload.
+func TestFramesLargerThanMessages(t *testing.T) {
+	t.Parallel()
+	srv := compressing(t)
+	both(t, func(t *testing.T, compress nats.Option) {
+		proxy := natstest.RunProxy(t, strings.TrimPrefix(srv.WebSocketURL(), "ws://"))
+		nc := ledger.Connect(t, "ws://"+proxy.Addr(), compress, nats.MaxInboundPayload(20_000))
+		subject := "much." + strconv.Itoa(len(t.Name()))
+		sub, err := nc.SubscribeSync(subject, nats.PendingLimits(-1, -1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := nc.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		proxy.Stall(natstest.ServerToClient)
+		other := ledger.Connect(t, srv.URL())
+		data := random(10_000)
+		const count = 3000
+		for range count {
+			if err := other.Publish(subject, data); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := other.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		proxy.Resume(natstest.ServerToClient)
+		for range count {
+			if m := next(t, sub); !bytes.Equal(m.Data, data) {
+				t.Fatal("another message")
+			}
+		}
+	})
+}
+
+func TestReconnect(t *testing.T) {
+	t.Parallel()
+	srv := compressing(t)
+	both(t, func(t *testing.T, compress nats.Option) {
+		proxy := natstest.RunProxy(t, strings.TrimPrefix(srv.WebSocketURL(), "ws://"))
+		events, handler := ledger.NewEvents()
+		nc := ledger.Connect(t, "ws://"+proxy.Addr(), compress, handler)
+		subject := "re." + strconv.Itoa(len(t.Name()))
+		watcher := ledger.Connect(t, srv.URL())
+		seen := make(map[string]int)
+		sub, err := watcher.SubscribeSync(subject+".>", nats.PendingLimits(-1, -1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := watcher.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		const count = 6000
+		data := text(1000)
+		for i := range count {
+			switch i {
+			case 2000:
+				proxy.CutIn(natstest.ClientToServer, 2_000)
+			case 4000:
+				ledger.Wait[nats.Reconnected](t, events)
+				proxy.CutNow()
+			}
+			if err := nc.Publish(subject+"."+strconv.Itoa(i), data); err != nil {
+				t.Fatal(err)
+			}
+		}
+		ledger.WaitN[nats.Reconnected](t, events, 2)
+		for nc.Flush(t.Context()) != nil {
+		}
+		if err := watcher.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		go func() { _ = sub.Drain(context.Background()) }()
+		for m, err := range sub.Messages(t.Context()) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			seen[m.Subject]++
+		}
+		st := nc.Stats()
+		ledger.Sums(t, st)
+		for subject, n := range seen {
+			if n > 1 {
+				t.Errorf("%s came %d times", subject, n)
+			}
+		}
+		if missing := uint64(count - len(seen)); missing > st.OutUnknown {
+			t.Errorf("%d missing, only %d unknown", missing, st.OutUnknown)
+		}
+		t.Logf("%d confirmed, %d unknown, %d arrived", st.OutConfirmed, st.OutUnknown, len(seen))
+	})
+}
+
+// Servers of a cluster name each other's WebSockets, and a client moves there.
+func TestDiscovery(t *testing.T) {
+	t.Parallel()
+	c := natstest.RunCluster(t, 3, natstest.NoJetStream(), natstest.WebSocket())
+	first := c.Server(0)
+	events, handler := ledger.NewEvents()
+	nc := ledger.Connect(t, first.WebSocketURL(), handler)
+	for len(nc.Servers()) < 3 { // INFO may follow
+		ledger.Wait[nats.ServersDiscovered](t, events)
+	}
+	want := map[string]bool{}
+	for _, s := range c.Servers() {
+		want[s.WebSocketURL()] = true
+	}
+	for _, s := range nc.Servers() {
+		if !want[s.URL] {
+			t.Errorf("%s is not one of %v", s.URL, want)
+		}
+	}
+	first.Shutdown()
+	ledger.Wait[nats.Reconnected](t, events)
+	if err := nc.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if u := nc.ConnectedURL(); u == "ws://"+first.Addr() || !strings.HasPrefix(u, "ws://") {
+		t.Errorf("connected to %s", u)
+	}
+	// It said why it closed.
+	if d := ledger.Wait[nats.Disconnected](t, events); !strings.Contains(d.Err.Error(), "1001") {
+		t.Logf("the end was %v", d.Err)
+	}
+}
+
+func TestTLS(t *testing.T) {
+	t.Parallel()
+	srv := natstest.Run(t, natstest.TLS(), natstest.TLSVerify(), natstest.WebSocket())
+	cert, key := srv.ClientCertFiles()
+	good := []nats.Option{nats.RootCAs(srv.CAFile()), nats.ClientCert(cert, key)}
+	for name, url := range map[string]string{
+		"wss": srv.WebSocketURL(), "ws, and an option": strings.Replace(srv.WebSocketURL(), "wss://", "ws://", 1),
+	} {
+		t.Run(name, func(t *testing.T) {
+			nc := ledger.Connect(t, url, good...)
+			st, ok := nc.TLSConnectionState()
+			if !ok || len(st.PeerCertificates) == 0 {
+				t.Errorf("TLS: %v", ok)
+			}
+			sub, err := nc.SubscribeSync("a")
+			if err != nil {
+				t.Fatal(err)
+			}
+			for range 20 {
+				if err := nc.Publish("a", random(100_000)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for range 20 {
+				next(t, sub)
+			}
+			if err := nc.Reconnect(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+	for name, opts := range map[string][]nats.Option{
+		"unknown authority": nil,
+		"no certificate":    {nats.RootCAs(srv.CAFile())},
+		"wrong name":        append([]nats.Option{nats.Secure(&tls.Config{ServerName: "other"})}, good...),
+	} {
+		t.Run(name, func(t *testing.T) {
+			nc, err := nats.Connect(t.Context(), srv.WebSocketURL(), append(opts, nats.Logger(nil))...)
+			if err == nil {
+				_ = nc.Close()
+			}
+			if !errors.Is(err, nats.ErrTLS) {
+				t.Error(err)
+			}
+		})
+	}
+	_, err := nats.Connect(t.Context(), strings.Replace(srv.WebSocketURL(), "wss://", "ws://", 1), nats.Logger(nil))
+	if err == nil {
+		t.Error("connected without TLS")
+	}
+}
+
+// Behind a reverse proxy: a path, headers that it wants to see, and statuses of
+// its own.
+func TestBehindProxy(t *testing.T) {
+	t.Parallel()
+	srv := compressing(t)
+	upstream := &url.URL{Scheme: "http", Host: strings.TrimPrefix(srv.WebSocketURL(), "ws://")}
+	var mu sync.Mutex
+	var asked []string
+	forward := httputil.NewSingleHostReverseProxy(upstream)
+	gate := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		asked = append(asked, r.RequestURI+" "+r.Header.Get("X-Key"))
+		mu.Unlock()
+		switch {
+		case r.URL.Path != "/gate/nats":
+			http.NotFound(w, r)
+		case r.Header.Get("X-Key") != "open":
+			http.Error(w, "no", http.StatusUnauthorized)
+		default:
+			r.URL.Path = "/"
+			forward.ServeHTTP(w, r)
+		}
+	}))
+	t.Cleanup(gate.Close)
+	address := "ws://" + gate.Listener.Addr().String()
+	key := nats.WebSocketConnectionHeaders(http.Header{"X-Key": {"open"}})
+
+	both(t, func(t *testing.T, compress nats.Option) {
+		for _, c := range []struct {
+			url  string
+			opts []nats.Option
+		}{
+			{address + "/gate/nats?q=1", []nats.Option{key}},
+			{address + "?q=2", []nats.Option{nats.ProxyPath("/gate/nats"), key}},
+			{address + "/other", []nats.Option{nats.ProxyPath("gate/nats"), nats.WebSocketConnectionHeadersHandler(
+				func(context.Context) (http.Header, error) { return http.Header{"X-Key": {"open"}}, nil })}},
+		} {
+			nc := ledger.Connect(t, c.url, append(c.opts, compress)...)
+			if err := nc.Publish("a", text(2<<19)); err != nil {
+				t.Error(err)
+			}
+			if err := nc.Flush(t.Context()); err != nil {
+				t.Error(err)
+			}
+			if err := nc.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	t.Run("refused", func(t *testing.T) {
+		_, err := nats.Connect(t.Context(), address, nats.Logger(nil), key)
+		if !errors.Is(err, nats.ErrNoServers) || !strings.Contains(err.Error(), "404") {
+			t.Error(err)
+		}
+		_, err = nats.Connect(t.Context(), address, nats.Logger(nil), nats.ProxyPath("/gate/nats"))
+		if !errors.Is(err, nats.ErrAuthorization) {
+			t.Error(err)
+		}
+	})
+	t.Cleanup(func() {
+		mu.Lock()
+		defer mu.Unlock()
+		if all := strings.Join(asked, "\n"); !strings.Contains(all, "/gate/nats?q=1 open") || !strings.Contains(all, "/gate/nats?q=2 open") {
+			t.Errorf("asked for\n%s", all)
+		}
+	})
+}
+
+// What the server says before its closing frame is the reason.
+func TestErrorBeforeClose(t *testing.T) {
+	t.Parallel()
+	srv := natstest.Run(t, natstest.WebSocket(), natstest.Token("secret"))
+	_, err := nats.Connect(t.Context(), srv.WebSocketURL(), nats.Logger(nil), nats.Token("wrong"))
+	if !errors.Is(err, nats.ErrAuthorization) {
+		t.Error(err)
+	}
+	nc := ledger.Connect(t, srv.WebSocketURL(), nats.Token("secret"))
+	if err := nc.Flush(t.Context()); err != nil {
+		t.Error(err)
+	}
+	u := strings.Replace(srv.WebSocketURL(), "ws://", "ws://secret@", 1)
+	nc = ledger.Connect(t, u)
+	if err := nc.Flush(t.Context()); err != nil || strings.Contains(nc.ConnectedURL(), "secret") {
+		t.Error(err, nc.ConnectedURL())
+	}
+}
+
+// The server sees a normal end, not a broken connection.
+func TestGoodbye(t *testing.T) {
+	t.Parallel()
+	var log logBuffer
+	srv := natstest.Run(t, natstest.WebSocket(), natstest.Debug(), natstest.LogTo(&log))
+	proxy := natstest.RunProxy(t, strings.TrimPrefix(srv.WebSocketURL(), "ws://"))
+	proxy.Record(natstest.ClientToServer)
+	nc := ledger.Connect(t, "ws://"+proxy.Addr())
+	if err := nc.Close(); err != nil {
+		t.Error(err)
+	}
+	await(t, func() bool { return proxy.Connections() == 0 })
+	b := proxy.Recorded(natstest.ClientToServer)
+	if frame := b[len(b)-8:]; frame[0] != 0x88 || frame[1] != 0x82 {
+		t.Errorf("the last bytes are % x", frame)
+	}
+	await(t, func() bool { return strings.Contains(log.String(), "Client Closed") })
+}
+
+// A peer that takes no more bytes holds up Close only shortly.
+func TestStalledPeer(t *testing.T) {
+	t.Parallel()
+	srv := natstest.Run(t, natstest.WebSocket())
+	proxy := natstest.RunProxy(t, strings.TrimPrefix(srv.WebSocketURL(), "ws://"))
+	nc := ledger.Connect(t, "ws://"+proxy.Addr(), nats.WriteBufferSize(64<<20))
+	proxy.Stall(natstest.Both)
+	for range 60 {
+		if err := nc.Publish("a", make([]byte, 1<<20)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	began := time.Now()
+	var loss *nats.LossError
+	if err := nc.Close(); !errors.As(err, &loss) || loss.Unknown+loss.Unsent != 60 {
+		t.Error(err)
+	}
+	took := time.Since(began)
+	t.Logf("Close took %v", took)
+	if took > 20*time.Second {
+		t.Error("that is too long")
+	}
+}
+
+// A port that speaks NATS or another HTTP is told from a WebSocket at once.
+func TestNotAWebSocket(t *testing.T) {
+	t.Parallel()
+	srv := natstest.Run(t)
+	_, err := nats.Connect(t.Context(), "ws://"+srv.Addr(), nats.Logger(nil))
+	if !errors.Is(err, nats.ErrProtocol) {
+		t.Error(err)
+	}
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "hello") }))
+	t.Cleanup(web.Close)
+	_, err = nats.Connect(t.Context(), "ws://"+web.Listener.Addr().String(), nats.Logger(nil))
+	if !errors.Is(err, nats.ErrNoServers) || !strings.Contains(err.Error(), "200 OK") {
+		t.Error(err)
+	}
+}
+
+type logBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *logBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *logBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// await waits for what only others can see.
+func await(t *testing.T, ok func() bool) {
+	t.Helper()
+	limit := time.NewTimer(10 * time.Second)
+	defer limit.Stop()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for !ok() {
+		select {
+		case <-tick.C:
+		case <-limit.C:
+			t.Fatal("it does not happen")
+		}
+	}
+}
