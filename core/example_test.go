@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"log"
 	"log/slog"
+	"net/http"
 	"os"
 	"os/signal"
+	"strings"
 	"time"
 
 	nats "github.com/perigee-go/nats/core"
@@ -71,6 +73,49 @@ func ExampleRetryOnFailedConnect() {
 		log.Fatal(err)
 	}
 	fmt.Println(nc.Status()) // connecting
+}
+
+func ExampleCompression() {
+	// The server is behind a gateway of HTTP.
+	nc, err := nats.Connect(ctx, "wss://gateway.example.com",
+		nats.ProxyPath("/nats"), // for servers that are discovered too
+		nats.Compression(true),
+	)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer nc.Drain(context.WithoutCancel(ctx))
+}
+
+func ExampleWebSocketConnectionHeaders() {
+	nc, err := nats.Connect(ctx, "wss://gateway.example.com/nats",
+		nats.WebSocketConnectionHeaders(http.Header{"Authorization": {"Bearer " + os.Getenv("GATEWAY_TOKEN")}}),
+	)
+	if errors.Is(err, nats.ErrAuthorization) {
+		log.Print("the gateway or the server does not know us: ", err)
+		return
+	}
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer nc.Drain(context.WithoutCancel(ctx))
+}
+
+func ExampleWebSocketConnectionHeadersHandler() {
+	// Asked before each attempt, so the token may be short-lived.
+	nc, err := nats.Connect(ctx, "wss://gateway.example.com/nats",
+		nats.WebSocketConnectionHeadersHandler(func(ctx context.Context) (http.Header, error) {
+			token, err := os.ReadFile("/run/secrets/gateway-token")
+			if err != nil {
+				return nil, err
+			}
+			return http.Header{"Authorization": {"Bearer " + strings.TrimSpace(string(token))}}, nil
+		}),
+	)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer nc.Drain(context.WithoutCancel(ctx))
 }
 
 func ExampleRootCAs() {

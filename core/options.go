@@ -391,7 +391,8 @@ func CustomInboxPrefix(prefix string) Option {
 
 // MaxInboundPayload is the largest message, header and payload, that is taken
 // from a server: a guard against a bad one. A larger one ends the link. Default
-// 64 MiB, which is the most that servers can be configured for.
+// 64 MiB, which is the most that servers can be configured for. Frames of a
+// WebSocket may be longer: they are taken in pieces.
 func MaxInboundPayload(bytes int) Option {
 	return connOption{"MaxInboundPayload", func(c *config) string {
 		if bytes < 1 || bytes > 999_999_999 {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -63,6 +64,8 @@ func TestNoSecretShows(t *testing.T) {
 		"user:" + secret + "@server?x=" + "y", "nats://user:pa," + secret + "@server", "nats://user:" + secret + ",x@server",
 		"nats://us er:" + secret + "@server", "nats://user:" + secret + "@[::1", "nats://user:x@" + secret + "@",
 		"nats://user:" + secret + "\n@server", "user:" + secret, "nats://user:" + secret + ":1",
+		"ws://user:" + secret + "@server:0", "ws://server/?key=" + secret + "#f", "ws://server/?key=" + secret + " x", "wss://server:0/" + secret,
+		"nats://server/?key=" + secret,
 	} {
 		n := fakeserver.New()
 		_, err := Connect(t.Context(), url, UseDialer(n), Logger(nil))
@@ -130,6 +133,76 @@ func TestNoSecretShows(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestNoWebSocketSecretShows: neither headers nor the query of a URL do, and the
+// server cannot make us show them.
+func TestNoWebSocketSecretShows(t *testing.T) {
+	const secret = "s3cr3tw0rd"
+	check := func(what string, v any) {
+		t.Helper()
+		for _, text := range []string{fmt.Sprint(v), fmt.Sprintf("%+v", v), fmt.Sprintf("%#v", v)} {
+			if strings.Contains(text, secret) {
+				t.Errorf("%s shows a secret: %s", what, text)
+			}
+		}
+		if err, ok := v.(error); ok {
+			for e := err; e != nil; e = errors.Unwrap(e) {
+				if strings.Contains(e.Error(), secret) {
+					t.Errorf("%s shows a secret: %v", what, e)
+				}
+			}
+		}
+	}
+	headers := WebSocketConnectionHeaders(http.Header{"X-Key": {secret}})
+	check("option", headers)
+	for _, o := range []Option{
+		WebSocketConnectionHeaders(http.Header{"X-Key": {secret + "\n"}}),
+		WebSocketConnectionHeaders(http.Header{"X Key": {secret}}),
+		WebSocketConnectionHeaders(http.Header{"Host": {secret}}),
+		ProxyPath("/?key=" + secret),
+	} {
+		_, err := Connect(t.Context(), "ws://server", o)
+		isErr(t, err, ErrInvalidOption)
+		check("refusal", err)
+	}
+	bubble(t, func(t *testing.T) {
+		n, s := webSocket(false)
+		log := &eventLog{}
+		nc := connectTo(t, n, "ws://user:"+secret+"@server/path?key="+secret, headers, log.option())
+		for _, v := range []any{nc.ConnectedURL(), nc.Servers(), nc.ServerInfo()} {
+			check("accessor", v)
+		}
+		for _, answer := range []func(key string) string{
+			func(string) string { return "HTTP/1.1 401 " + secret + "\r\n\r\n" + secret },
+			func(string) string { return "HTTP/1.1 302 Found\r\nLocation: /?key=" + secret + "\r\n\r\n" },
+			func(string) string { return secret },
+			func(string) string { return "HTTP/1.1 " + secret + "\r\n\r\n" },
+			func(s string) string { return s + "Sec-WebSocket-Protocol: " + secret + "\r\n\r\n" },
+			func(s string) string { return s + "Sec-WebSocket-Extensions: " + secret + "\r\n\r\n" },
+		} {
+			s.Script(func(p *fakeserver.Peer) {
+				if r, err := p.Request(); err == nil {
+					p.Send(answer(fakeserver.Accept(r)))
+				}
+				_, _ = p.Next()
+			})
+			lose(s)
+			pass(2 * time.Minute)
+		}
+		_ = nc.Close()
+		synctest.Wait()
+		if n := len(of[ConnectFailed](log)); n < 6 {
+			t.Errorf("only %d attempts failed", n)
+		}
+		for _, e := range log.all() {
+			check("event", e)
+			check("event", e.String())
+			if e, ok := e.(ConnectFailed); ok {
+				check("error", e.Err)
+			}
+		}
+	})
 }
 
 // TestNoPayloadShows: errors about the stream hold none of its bytes.

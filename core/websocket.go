@@ -67,7 +67,7 @@ func (ws *webSocketConfig) headers(ctx context.Context) (http.Header, error) {
 		return nil, &credentialsError{by, err}
 	}
 	if problem := checkHTTPHeader(h); problem != "" {
-		return nil, &credentialsError{by, &OptionError{by, problem}}
+		return nil, &OptionError{by, problem}
 	}
 	return h, nil
 }
