@@ -3,14 +3,8 @@ package websocket
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
-	"net/http/httptest"
-	"net/http/httputil"
-	"net/url"
 	"strconv"
 	"strings"
 	"sync"
@@ -288,126 +282,6 @@ func TestDiscovery(t *testing.T) {
 	}
 }
 
-func TestTLS(t *testing.T) {
-	t.Parallel()
-	srv := natstest.Run(t, natstest.TLS(), natstest.TLSVerify(), natstest.WebSocket())
-	cert, key := srv.ClientCertFiles()
-	good := []nats.Option{nats.RootCAs(srv.CAFile()), nats.ClientCert(cert, key)}
-	for name, url := range map[string]string{
-		"wss": srv.WebSocketURL(), "ws, and an option": strings.Replace(srv.WebSocketURL(), "wss://", "ws://", 1),
-	} {
-		t.Run(name, func(t *testing.T) {
-			nc := ledger.Connect(t, url, good...)
-			st, ok := nc.TLSConnectionState()
-			if !ok || len(st.PeerCertificates) == 0 {
-				t.Errorf("TLS: %v", ok)
-			}
-			sub, err := nc.SubscribeSync("a")
-			if err != nil {
-				t.Fatal(err)
-			}
-			for range 20 {
-				if err := nc.Publish("a", random(100_000)); err != nil {
-					t.Fatal(err)
-				}
-			}
-			for range 20 {
-				next(t, sub)
-			}
-			if err := nc.Reconnect(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-		})
-	}
-	for name, opts := range map[string][]nats.Option{
-		"unknown authority": nil,
-		"no certificate":    {nats.RootCAs(srv.CAFile())},
-		"wrong name":        append([]nats.Option{nats.Secure(&tls.Config{ServerName: "other"})}, good...),
-	} {
-		t.Run(name, func(t *testing.T) {
-			nc, err := nats.Connect(t.Context(), srv.WebSocketURL(), append(opts, nats.Logger(nil))...)
-			if err == nil {
-				_ = nc.Close()
-			}
-			if !errors.Is(err, nats.ErrTLS) {
-				t.Error(err)
-			}
-		})
-	}
-	_, err := nats.Connect(t.Context(), strings.Replace(srv.WebSocketURL(), "wss://", "ws://", 1), nats.Logger(nil))
-	if err == nil {
-		t.Error("connected without TLS")
-	}
-}
-
-// Behind a reverse proxy: a path, headers that it wants to see, and statuses of
-// its own.
-func TestBehindProxy(t *testing.T) {
-	t.Parallel()
-	srv := compressing(t)
-	upstream := &url.URL{Scheme: "http", Host: strings.TrimPrefix(srv.WebSocketURL(), "ws://")}
-	var mu sync.Mutex
-	var asked []string
-	forward := httputil.NewSingleHostReverseProxy(upstream)
-	gate := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		mu.Lock()
-		asked = append(asked, r.RequestURI+" "+r.Header.Get("X-Key"))
-		mu.Unlock()
-		switch {
-		case r.URL.Path != "/gate/nats":
-			http.NotFound(w, r)
-		case r.Header.Get("X-Key") != "open":
-			http.Error(w, "no", http.StatusUnauthorized)
-		default:
-			r.URL.Path = "/"
-			forward.ServeHTTP(w, r)
-		}
-	}))
-	t.Cleanup(gate.Close)
-	address := "ws://" + gate.Listener.Addr().String()
-	key := nats.WebSocketConnectionHeaders(http.Header{"X-Key": {"open"}})
-
-	both(t, func(t *testing.T, compress nats.Option) {
-		for _, c := range []struct {
-			url  string
-			opts []nats.Option
-		}{
-			{address + "/gate/nats?q=1", []nats.Option{key}},
-			{address + "?q=2", []nats.Option{nats.ProxyPath("/gate/nats"), key}},
-			{address + "/other", []nats.Option{nats.ProxyPath("gate/nats"), nats.WebSocketConnectionHeadersHandler(
-				func(context.Context) (http.Header, error) { return http.Header{"X-Key": {"open"}}, nil })}},
-		} {
-			nc := ledger.Connect(t, c.url, append(c.opts, compress)...)
-			if err := nc.Publish("a", text(2<<19)); err != nil {
-				t.Error(err)
-			}
-			if err := nc.Flush(t.Context()); err != nil {
-				t.Error(err)
-			}
-			if err := nc.Close(); err != nil {
-				t.Error(err)
-			}
-		}
-	})
-	t.Run("refused", func(t *testing.T) {
-		_, err := nats.Connect(t.Context(), address, nats.Logger(nil), key)
-		if !errors.Is(err, nats.ErrNoServers) || !strings.Contains(err.Error(), "404") {
-			t.Error(err)
-		}
-		_, err = nats.Connect(t.Context(), address, nats.Logger(nil), nats.ProxyPath("/gate/nats"))
-		if !errors.Is(err, nats.ErrAuthorization) {
-			t.Error(err)
-		}
-	})
-	t.Cleanup(func() {
-		mu.Lock()
-		defer mu.Unlock()
-		if all := strings.Join(asked, "\n"); !strings.Contains(all, "/gate/nats?q=1 open") || !strings.Contains(all, "/gate/nats?q=2 open") {
-			t.Errorf("asked for\n%s", all)
-		}
-	})
-}
-
 // What the server says before its closing frame is the reason.
 func TestErrorBeforeClose(t *testing.T) {
 	t.Parallel()
@@ -467,22 +341,6 @@ func TestStalledPeer(t *testing.T) {
 	t.Logf("Close took %v", took)
 	if took > 20*time.Second {
 		t.Error("that is too long")
-	}
-}
-
-// A port that speaks NATS or another HTTP is told from a WebSocket at once.
-func TestNotAWebSocket(t *testing.T) {
-	t.Parallel()
-	srv := natstest.Run(t)
-	_, err := nats.Connect(t.Context(), "ws://"+srv.Addr(), nats.Logger(nil))
-	if !errors.Is(err, nats.ErrProtocol) {
-		t.Error(err)
-	}
-	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "hello") }))
-	t.Cleanup(web.Close)
-	_, err = nats.Connect(t.Context(), "ws://"+web.Listener.Addr().String(), nats.Logger(nil))
-	if !errors.Is(err, nats.ErrNoServers) || !strings.Contains(err.Error(), "200 OK") {
-		t.Error(err)
 	}
 }
 
