@@ -47,6 +47,10 @@ var setups = map[string]setup{
 		env:    func(*natstest.Server) []string { return []string{"NATS_USER=alice", "NATS_PASSWORD=secret"} },
 	},
 	"drain": {interruptAt: "at work, Ctrl-C ends it"},
+	"websocket": {
+		server: []natstest.Option{natstest.Config("websocket { port: -1, no_tls: true, compression: true }")},
+		env:    func(srv *natstest.Server) []string { return []string{"NATS_WS_URL=" + srv.WebSocketURL()} },
+	},
 	"tls": {
 		server: []natstest.Option{natstest.TLSVerify()},
 		env: func(srv *natstest.Server) []string {
