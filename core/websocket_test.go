@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -692,4 +693,31 @@ func heldDuring(f func()) uint64 {
 	f()
 	runtime.ReadMemStats(&after)
 	return after.TotalAlloc - before.TotalAlloc
+}
+
+// TestWebSocketReconnectToServer: the user chooses by what he is shown, and that
+// is without the query.
+func TestWebSocketReconnectToServer(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		n, s := webSocket(false)
+		b := n.Host("b:80")
+		b.WebSocket(false)
+		var shown []string
+		nc := connectTo(t, n, "ws://server,ws://b/one?key=s3cret,ws://b/two?key=s3cret", ReconnectToServer(func(pool []Server, _ ServerInfo) (string, time.Duration) {
+			for _, s := range pool {
+				shown = append(shown, s.URL)
+			}
+			return "ws://b:80/two", 0
+		}))
+		lose(s)
+		pass(time.Second)
+		must(t, nc.Flush(t.Context()))
+		slices.Sort(shown)
+		if got := strings.Join(shown, " "); got != "ws://b:80/one ws://b:80/two ws://server:80" {
+			t.Errorf("shown %s", got)
+		}
+		if nc.ConnectedURL() != "ws://b:80/two" || b.Peer().LastRequest().RequestURI != "/two?key=s3cret" {
+			t.Errorf("at %q", nc.ConnectedURL())
+		}
+	})
 }

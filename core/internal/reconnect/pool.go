@@ -37,8 +37,19 @@ func (p *Pool) Servers() []*Server { return p.servers }
 // Current returns the server in use, or nil.
 func (p *Pool) Current() *Server { return p.current }
 
-// Find returns the member with s's address, or nil.
-func (p *Pool) Find(s *Server) *Server { return p.find(s) }
+// Find returns the member that s stands for, or nil. Without a query it may be
+// one that has a query: those are not shown to anybody.
+func (p *Pool) Find(s *Server) *Server {
+	if found := p.find(s); found != nil {
+		return found
+	}
+	for _, o := range p.servers {
+		if o.same(s) && o.Path == s.Path && s.Query == "" {
+			return o
+		}
+	}
+	return nil
+}
 
 func (p *Pool) find(s *Server) *Server {
 	for _, o := range p.servers {
