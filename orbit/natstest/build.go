@@ -26,6 +26,9 @@ func (s *settings) serverOptions() (*server.Options, error) {
 	s.setJetStream(o)
 	s.setAuth(o)
 	s.setLimits(o)
+	if err := s.setTrust(o); err != nil {
+		return nil, err
+	}
 	if err := s.setTLS(o); err != nil {
 		return nil, err
 	}
@@ -82,6 +85,7 @@ func (s *settings) setAuth(o *server.Options) {
 		o.Username, o.Password = s.User, s.Password
 	}
 	setIf(&o.Authorization, s.Token)
+	s.setUsers(o)
 }
 
 func (s *settings) setLimits(o *server.Options) {

@@ -141,10 +141,12 @@ func (g *group[N]) make(n int, common *settings, newNode func(*settings) (N, err
 }
 
 // each does the same to all nodes at the same time.
-func (g *group[N]) each(do func(N) error) error {
-	errs := make([]error, len(g.nodes))
+func (g *group[N]) each(do func(N) error) error { return atOnce(g.nodes, do) }
+
+func atOnce[N any](nodes []N, do func(N) error) error {
+	errs := make([]error, len(nodes))
 	var wg sync.WaitGroup
-	for i, n := range g.nodes {
+	for i, n := range nodes {
 		wg.Go(func() { errs[i] = do(n) })
 	}
 	wg.Wait()

@@ -18,6 +18,7 @@ type node interface {
 	Restart() error
 	LameDuck() <-chan struct{}
 	Stop()
+	reconfigure([]Option) error
 
 	// status asks the server how it stands. It fails if the server is down or
 	// does not answer.

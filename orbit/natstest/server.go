@@ -87,6 +87,9 @@ func newServer(set *settings) (*Server, error) {
 		_ = s.res.release() // the first error is the one to report
 		return nil, err
 	}
+	if set.operator != nil {
+		set.operator.register(s)
+	}
 	return s, nil
 }
 

@@ -2,6 +2,7 @@ package natstest_test
 
 import (
 	"bufio"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -23,15 +24,21 @@ type peer struct {
 }
 
 type info struct {
-	ID        string `json:"server_id"`
-	Name      string `json:"server_name"`
-	ClientID  uint64 `json:"client_id"`
-	TLS       bool   `json:"tls_required"`
-	TLSAvail  bool   `json:"tls_available"`
-	Auth      bool   `json:"auth_required"`
-	JetStream bool   `json:"jetstream"`
-	LameDuck  bool   `json:"ldm"`
-	MaxBytes  int    `json:"max_payload"`
+	ID        string   `json:"server_id"`
+	Name      string   `json:"server_name"`
+	ClientID  uint64   `json:"client_id"`
+	TLS       bool     `json:"tls_required"`
+	TLSAvail  bool     `json:"tls_available"`
+	Auth      bool     `json:"auth_required"`
+	JetStream bool     `json:"jetstream"`
+	LameDuck  bool     `json:"ldm"`
+	Nonce     string   `json:"nonce"`
+	Cluster   string   `json:"cluster"`
+	Domain    string   `json:"domain"`
+	Cert      bool     `json:"tls_verify"`
+	URLs      []string `json:"connect_urls"`
+	WSURLs    []string `json:"ws_connect_urls"`
+	MaxBytes  int      `json:"max_payload"`
 }
 
 const patience = 10 * time.Second
@@ -75,6 +82,30 @@ func (p *peer) login(fields ...string) *peer {
 	p.ping()
 	p.ping() // behind the INFO that follows the first PONG
 	return p
+}
+
+// sign makes the CONNECT fields of who has this key.
+func (p *peer) sign(key *natstest.Key) string {
+	p.t.Helper()
+	if p.info.Nonce == "" {
+		p.t.Error("INFO has no nonce")
+	}
+	return fmt.Sprintf(`"sig":%q`, base64.RawURLEncoding.EncodeToString(key.Sign([]byte(p.info.Nonce))))
+}
+
+// enter connects as a user of an account.
+func enter(t testing.TB, addr string, user *natstest.Credentials) *peer {
+	t.Helper()
+	p := dial(t, addr)
+	return p.login(p.sign(user.Key), fmt.Sprintf(`"jwt":%q`, user.JWT()))
+}
+
+// turnedAway connects as a user of an account and returns the server's error.
+func turnedAway(t testing.TB, addr string, user *natstest.Credentials) string {
+	t.Helper()
+	p := dial(t, addr)
+	p.say("CONNECT {\"verbose\":false,%s,\"jwt\":%q}\r\nPING\r\n", p.sign(user.Key), user.JWT())
+	return p.line()
 }
 
 func (p *peer) say(format string, args ...any) {
