@@ -2,6 +2,7 @@ package natstest
 
 import (
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net/url"
 	"time"
@@ -33,6 +34,9 @@ func (s *settings) serverOptions() (*server.Options, error) {
 		return nil, err
 	}
 	if err := s.setCluster(o); err != nil {
+		return nil, err
+	}
+	if err := s.setLeaf(o); err != nil {
 		return nil, err
 	}
 	o.NoSigs = true // the signals of the test binary are not the server's
@@ -78,6 +82,7 @@ func (s *settings) setNetwork(o *server.Options) {
 func (s *settings) setJetStream(o *server.Options) {
 	o.JetStream = (o.JetStream || s.JetStream) && !s.NoJetStream
 	setIf(&o.StoreDir, s.StoreDir)
+	setIf(&o.JetStreamDomain, s.JetStreamDomain)
 }
 
 func (s *settings) setAuth(o *server.Options) {
@@ -136,14 +141,35 @@ func (s *settings) setCluster(o *server.Options) error {
 		return nil
 	}
 	o.Cluster.Name, o.Cluster.Port = s.Cluster.Name, -1
-	for _, route := range s.Cluster.Routes {
-		u, err := url.Parse(route)
+	routes, err := parseURLs(s.Cluster.Routes)
+	if err != nil {
+		return fmt.Errorf("route: %w", err)
+	}
+	o.Routes = append(o.Routes, routes...)
+	if len(s.Cluster.Gateways) == 0 {
+		return nil
+	}
+	o.Gateway.Name, o.Gateway.Port = s.Cluster.Name, -1
+	for _, g := range s.Cluster.Gateways {
+		urls, err := parseURLs(g.URLs)
 		if err != nil {
-			return fmt.Errorf("route: %w", err)
+			return fmt.Errorf("gateway: %w", err)
 		}
-		o.Routes = append(o.Routes, u)
+		o.Gateway.Gateways = append(o.Gateway.Gateways, &server.RemoteGatewayOpts{Name: g.Cluster, URLs: urls})
 	}
 	return nil
+}
+
+func parseURLs(texts []string) ([]*url.URL, error) {
+	var urls []*url.URL
+	for _, text := range texts {
+		u, err := url.Parse(text)
+		if err != nil {
+			return nil, errors.New("not a URL") // which may hold a password
+		}
+		urls = append(urls, u)
+	}
+	return urls, nil
 }
 
 // listener is where one of a server's listeners is configured.

@@ -50,8 +50,8 @@ const (
 )
 
 type childReport struct {
-	URL, WebSocketURL, Addr, Server, Name, StoreDir string
-	Error                                           string
+	URL, WebSocketURL, LeafURL, Addr, Server, Name, StoreDir string
+	Error                                                    string
 
 	ID     int64
 	Status status

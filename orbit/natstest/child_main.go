@@ -50,7 +50,7 @@ func childMain(stdin io.Reader, stdout, stderr io.Writer) int {
 		return 1
 	}
 	c.report(childReport{
-		URL: c.life.url, WebSocketURL: c.life.wsURL, Addr: c.life.addr,
+		URL: c.life.url, WebSocketURL: c.life.wsURL, LeafURL: c.life.leafURL, Addr: c.life.addr,
 		Server: c.srv.ID(), Name: c.srv.Name(), StoreDir: c.srv.StoreDir(),
 	})
 	return c.serve(requests)

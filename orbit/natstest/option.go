@@ -41,6 +41,15 @@ func StoreDir(dir string) Option {
 	})
 }
 
+// JetStreamDomain enables JetStream in this domain. Servers that leaf nodes
+// connect need different ones to be two JetStreams.
+func JetStreamDomain(name string) Option {
+	return optionFunc(func(s *settings) {
+		s.JetStream, s.JetStreamDomain = true, name
+		s.complainIf(name == "", "JetStreamDomain: empty name")
+	})
+}
+
 // UserPassword makes the server ask for this one user name and password.
 func UserPassword(user, password string) Option {
 	return optionFunc(func(s *settings) {
@@ -219,6 +228,9 @@ type settings struct {
 	Trust                    *trust // as of the last start or change; see refreshTrust
 	FullResolver             bool
 	ResolverDir              string
+	JetStreamDomain          string
+	LeafNodes                bool
+	Leaf                     []leafRemote
 	JetStream, NoJetStream   bool
 	StoreDir                 string
 	TLS, TLSVerify, TLSFirst bool
@@ -244,8 +256,15 @@ type settings struct {
 // clusterSettings is a server's place in a cluster; the zero value is a server
 // on its own.
 type clusterSettings struct {
-	Name   string
-	Routes []string
+	Name     string
+	Routes   []string
+	Gateways []gateway // of all clusters of a super-cluster, the own one included
+}
+
+// gateway is where the servers of a cluster take gateway connections.
+type gateway struct {
+	Cluster string
+	URLs    []string
 }
 
 func newSettings(opts []Option) *settings {

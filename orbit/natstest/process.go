@@ -71,6 +71,10 @@ func StartProcess(opts ...Option) (*Process, error) {
 		p.Stop()
 		return nil, err
 	}
+	if err := waitHubs(p); err != nil {
+		p.Stop()
+		return nil, fmt.Errorf("natstest: start process: %w", err)
+	}
 	return p, nil
 }
 

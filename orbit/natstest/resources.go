@@ -25,6 +25,9 @@ func (r *resources) provision(set *settings) error {
 			return err
 		}
 	}
+	if err := r.provisionLeaf(set); err != nil {
+		return err
+	}
 	o, err := set.serverOptions()
 	if err != nil {
 		return err

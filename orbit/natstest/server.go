@@ -37,6 +37,8 @@ type life struct {
 	addr  string
 	url   string
 	wsURL string
+	// leafURL is where leaf nodes connect.
+	leafURL string
 	// routesPerPeer is how many connections lead to each other server of the
 	// cluster: a pool, and one for each account with a route of its own.
 	routesPerPeer int
@@ -72,6 +74,10 @@ func Start(opts ...Option) (*Server, error) {
 	if err := s.Restart(); err != nil {
 		s.Stop()
 		return nil, err
+	}
+	if err := waitHubs(s); err != nil {
+		s.Stop()
+		return nil, fmt.Errorf("natstest: start: %w", err)
 	}
 	return s, nil
 }
@@ -171,6 +177,10 @@ func newLife(srv *server.Server, o *server.Options) life {
 	if o.Websocket.Port != 0 {
 		addr := &net.TCPAddr{IP: net.ParseIP(o.Websocket.Host), Port: o.Websocket.Port}
 		l.wsURL = scheme("ws", "wss", !o.Websocket.NoTLS) + reachable(addr)
+	}
+	if o.LeafNode.Port != 0 {
+		addr := &net.TCPAddr{IP: net.ParseIP(o.LeafNode.Host), Port: o.LeafNode.Port}
+		l.leafURL = scheme("nats-leaf", "tls", o.LeafNode.TLSConfig != nil) + reachable(addr)
 	}
 	return l
 }

@@ -116,7 +116,10 @@ func (s *settings) askResolver(srv *server.Server, subject, body string) error {
 	if err := s.Trust.login(conn, answers); err != nil {
 		return err
 	}
-	if _, err := fmt.Fprintf(conn, "SUB natstest.answer 1\r\nPUB %s natstest.answer %d\r\n%s\r\n", subject, len(body), body); err != nil {
+	// Gateways confuse replies to requests that others make at the same time
+	// with the same reply subject.
+	inbox := randomName()
+	if _, err := fmt.Fprintf(conn, "SUB %s 1\r\nPUB %s %s %d\r\n%s\r\n", inbox, subject, inbox, len(body), body); err != nil {
 		return err
 	}
 	for {

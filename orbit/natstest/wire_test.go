@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -33,11 +34,8 @@ type info struct {
 	JetStream bool     `json:"jetstream"`
 	LameDuck  bool     `json:"ldm"`
 	Nonce     string   `json:"nonce"`
-	Cluster   string   `json:"cluster"`
 	Domain    string   `json:"domain"`
-	Cert      bool     `json:"tls_verify"`
 	URLs      []string `json:"connect_urls"`
-	WSURLs    []string `json:"ws_connect_urls"`
 	MaxBytes  int      `json:"max_payload"`
 }
 
@@ -168,6 +166,24 @@ func (p *peer) note(line string) {
 			p.t.Errorf("%q: %v", line, err)
 		}
 	}
+}
+
+// message reads a message and returns its headers, if any, and its body.
+func (p *peer) message() string {
+	p.t.Helper()
+	fields := strings.Fields(p.line())
+	if len(fields) < 4 || fields[0] != "MSG" && fields[0] != "HMSG" {
+		p.t.Fatalf("heard %q, want a message", fields)
+	}
+	size, err := strconv.Atoi(fields[len(fields)-1])
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	text := make([]byte, size+len("\r\n"))
+	if _, err := io.ReadFull(p.r, text); err != nil {
+		p.t.Fatal(err)
+	}
+	return string(text[:size])
 }
 
 // request sends a request with a reply subject of its own and returns the reply.
