@@ -1,10 +1,12 @@
 package natstest
 
 import (
+	"cmp"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -45,7 +47,18 @@ func (s *settings) serverOptions() (*server.Options, error) {
 		change(o)
 	}
 	s.pinPorts(o)
+	sortForReload(o)
 	return o, nil
+}
+
+// sortForReload brings lists into the order that a reload sorts them into. The
+// server sorts those it works with in place, while other goroutines of it read
+// them; what is sorted already is not written to.
+func sortForReload(o *server.Options) {
+	slices.SortFunc(o.Routes, func(a, b *url.URL) int { return cmp.Compare(a.String(), b.String()) })
+	slices.SortFunc(o.Gateway.Gateways, func(a, b *server.RemoteGatewayOpts) int { return cmp.Compare(a.Name, b.Name) })
+	slices.SortFunc(o.Users, func(a, b *server.User) int { return cmp.Compare(a.Username, b.Username) })
+	slices.SortFunc(o.Nkeys, func(a, b *server.NkeyUser) int { return cmp.Compare(a.Nkey, b.Nkey) })
 }
 
 func (s *settings) readConfig(o *server.Options) error {
