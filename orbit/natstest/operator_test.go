@@ -304,3 +304,25 @@ func TestOperatorJetStream(t *testing.T) {
 		t.Error(got.Name(), op.PublicKey())
 	}
 }
+
+// TestUpdatesInARow wants no update to be undone by an earlier one that
+// arrives late.
+func TestUpdatesInARow(t *testing.T) {
+	t.Parallel()
+	everywhere(t, func(t *testing.T, op *natstest.Operator, addrs []string) {
+		user := op.Account("A").User("u")
+		for limit := int64(100); limit < 120; limit++ {
+			for _, n := range []int64{7, 8, limit} {
+				if err := op.Account("A").Update(func(c *jwt.AccountClaims) { c.Limits.Payload = n }); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for i, p := range enterAll(t, addrs, user) {
+				if int64(p.info.MaxBytes) != limit {
+					t.Errorf("server %d has %d, want %d", i, p.info.MaxBytes, limit)
+				}
+				p.conn.Close()
+			}
+		}
+	})
+}

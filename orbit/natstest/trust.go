@@ -88,17 +88,24 @@ func (s *settings) newFullResolver() (server.AccountResolver, error) {
 }
 
 // learn makes srv know the account as s has it. A resolver in memory is
-// exchanged by a reload; a full one is asked to change, as tools do it, because
-// it may also have been changed by others.
+// exchanged by a reload, a full one is changed, because others may have changed
+// it, too.
 func (s *settings) learn(srv *server.Server, account string) error {
-	switch text, known := s.Trust.Accounts[account]; {
-	case !s.FullResolver:
+	if !s.FullResolver {
 		return reload(srv, s)
-	case known:
-		return s.askResolver(srv, "$SYS.REQ.CLAIMS.UPDATE", text)
-	default:
+	}
+	text, known := s.Trust.Accounts[account]
+	if !known {
 		return s.askResolver(srv, "$SYS.REQ.CLAIMS.DELETE", s.Trust.Deletion)
 	}
+	// Not by a request, as above: all servers get that, and take what arrives
+	// last for the latest. The other way round does no harm, since no account
+	// comes back.
+	full, ok := srv.AccountResolver().(*server.DirAccResolver)
+	if !ok {
+		return errors.New("resolver: exchanged by somebody else")
+	}
+	return full.SaveAcc(account, text)
 }
 
 // askResolver sends a request to all servers that srv reaches and waits for the
