@@ -1,9 +1,12 @@
 package natstest
 
 import (
+	"cmp"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -26,10 +29,16 @@ func (s *settings) serverOptions() (*server.Options, error) {
 	s.setJetStream(o)
 	s.setAuth(o)
 	s.setLimits(o)
+	if err := s.setTrust(o); err != nil {
+		return nil, err
+	}
 	if err := s.setTLS(o); err != nil {
 		return nil, err
 	}
 	if err := s.setCluster(o); err != nil {
+		return nil, err
+	}
+	if err := s.setLeaf(o); err != nil {
 		return nil, err
 	}
 	o.NoSigs = true // the signals of the test binary are not the server's
@@ -38,7 +47,18 @@ func (s *settings) serverOptions() (*server.Options, error) {
 		change(o)
 	}
 	s.pinPorts(o)
+	sortForReload(o)
 	return o, nil
+}
+
+// sortForReload brings lists into the order that a reload sorts them into. The
+// server sorts those it works with in place, while other goroutines of it read
+// them; what is sorted already is not written to.
+func sortForReload(o *server.Options) {
+	slices.SortFunc(o.Routes, func(a, b *url.URL) int { return cmp.Compare(a.String(), b.String()) })
+	slices.SortFunc(o.Gateway.Gateways, func(a, b *server.RemoteGatewayOpts) int { return cmp.Compare(a.Name, b.Name) })
+	slices.SortFunc(o.Users, func(a, b *server.User) int { return cmp.Compare(a.Username, b.Username) })
+	slices.SortFunc(o.Nkeys, func(a, b *server.NkeyUser) int { return cmp.Compare(a.Nkey, b.Nkey) })
 }
 
 func (s *settings) readConfig(o *server.Options) error {
@@ -75,6 +95,7 @@ func (s *settings) setNetwork(o *server.Options) {
 func (s *settings) setJetStream(o *server.Options) {
 	o.JetStream = (o.JetStream || s.JetStream) && !s.NoJetStream
 	setIf(&o.StoreDir, s.StoreDir)
+	setIf(&o.JetStreamDomain, s.JetStreamDomain)
 }
 
 func (s *settings) setAuth(o *server.Options) {
@@ -82,6 +103,7 @@ func (s *settings) setAuth(o *server.Options) {
 		o.Username, o.Password = s.User, s.Password
 	}
 	setIf(&o.Authorization, s.Token)
+	s.setUsers(o)
 }
 
 func (s *settings) setLimits(o *server.Options) {
@@ -132,14 +154,35 @@ func (s *settings) setCluster(o *server.Options) error {
 		return nil
 	}
 	o.Cluster.Name, o.Cluster.Port = s.Cluster.Name, -1
-	for _, route := range s.Cluster.Routes {
-		u, err := url.Parse(route)
+	routes, err := parseURLs(s.Cluster.Routes)
+	if err != nil {
+		return fmt.Errorf("route: %w", err)
+	}
+	o.Routes = append(o.Routes, routes...)
+	if len(s.Cluster.Gateways) == 0 {
+		return nil
+	}
+	o.Gateway.Name, o.Gateway.Port = s.Cluster.Name, -1
+	for _, g := range s.Cluster.Gateways {
+		urls, err := parseURLs(g.URLs)
 		if err != nil {
-			return fmt.Errorf("route: %w", err)
+			return fmt.Errorf("gateway: %w", err)
 		}
-		o.Routes = append(o.Routes, u)
+		o.Gateway.Gateways = append(o.Gateway.Gateways, &server.RemoteGatewayOpts{Name: g.Cluster, URLs: urls})
 	}
 	return nil
+}
+
+func parseURLs(texts []string) ([]*url.URL, error) {
+	var urls []*url.URL
+	for _, text := range texts {
+		u, err := url.Parse(text)
+		if err != nil {
+			return nil, errors.New("not a URL") // which may hold a password
+		}
+		urls = append(urls, u)
+	}
+	return urls, nil
 }
 
 // listener is where one of a server's listeners is configured.

@@ -36,19 +36,22 @@ type childSpec struct {
 // request is what a parent asks of its child.
 type request struct {
 	Order    string
-	ID       int64 // of a question, whose report bears it
+	ID       int64 // of what is answered with a report, which bears it
 	Question question
+	Settings *settings // to reload
+	Account  string    // to learn, see settings.learn; "" to take over everything else
 }
 
 const (
 	orderShutdown = "shutdown"
 	orderLameDuck = "lame duck"
 	orderStatus   = "status"
+	orderReload   = "reload"
 )
 
 type childReport struct {
-	URL, WebSocketURL, Addr, Server, Name, StoreDir string
-	Error                                           string
+	URL, WebSocketURL, LeafURL, Addr, Server, Name, StoreDir string
+	Error                                                    string
 
 	ID     int64
 	Status status
@@ -196,15 +199,31 @@ func (c *child) await(ctx context.Context, report <-chan childReport) (childRepo
 func (c *child) status(ctx context.Context, q question) (status, error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
+	r, err := c.ask(ctx, request{Order: orderStatus, Question: q})
+	return r.Status, err
+}
+
+// reload makes the child's server take over set, or no more than this account.
+func (c *child) reload(set *settings, account string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), learnTimeout)
+	defer cancel()
+	r, err := c.ask(ctx, request{Order: orderReload, Settings: set, Account: account})
+	if err == nil && r.Error != "" {
+		err = errors.New(r.Error)
+	}
+	return err
+}
+
+// ask makes a request and waits for its report.
+func (c *child) ask(ctx context.Context, r request) (childReport, error) {
 	c.mu.Lock()
 	c.lastID++
-	id := c.lastID
+	r.ID = c.lastID
 	c.mu.Unlock()
-	report := c.expect(id)
-	defer c.forget(id)
-	c.tell(request{Order: orderStatus, ID: id, Question: q})
-	r, err := c.await(ctx, report)
-	return r.Status, err
+	report := c.expect(r.ID)
+	defer c.forget(r.ID)
+	c.tell(r)
+	return c.await(ctx, report)
 }
 
 func (c *child) forget(id int64) {

@@ -30,6 +30,7 @@ func init() {
 type childServer struct {
 	srv     *server.Server
 	life    life
+	log     io.Writer // nil: none
 	tempDir string
 	stdout  io.Writer
 }
@@ -49,7 +50,7 @@ func childMain(stdin io.Reader, stdout, stderr io.Writer) int {
 		return 1
 	}
 	c.report(childReport{
-		URL: c.life.url, WebSocketURL: c.life.wsURL, Addr: c.life.addr,
+		URL: c.life.url, WebSocketURL: c.life.wsURL, LeafURL: c.life.leafURL, Addr: c.life.addr,
 		Server: c.srv.ID(), Name: c.srv.Name(), StoreDir: c.srv.StoreDir(),
 	})
 	return c.serve(requests)
@@ -61,7 +62,8 @@ func (c *childServer) start(line []byte, stderr io.Writer) error {
 		return err
 	}
 	if spec.Log {
-		spec.Settings.logTo = &lockedWriter{w: stderr}
+		c.log = &lockedWriter{w: stderr}
+		spec.Settings.logTo = c.log
 	}
 	srv, o, err := launch(&spec.Settings)
 	if err != nil {
@@ -105,11 +107,13 @@ func (c *childServer) serve(requests *bufio.Reader) int {
 	}
 }
 
-// obey does not wait for the server.
+// obey does not wait for the server to end.
 func (c *childServer) obey(r request) {
 	switch r.Order {
 	case orderStatus:
 		c.report(childReport{ID: r.ID, Status: statusOf(c.srv, c.life.routesPerPeer, r.Question)})
+	case orderReload:
+		c.report(childReport{ID: r.ID, Error: c.reload(r)})
 	case orderShutdown:
 		go c.srv.Shutdown()
 	case orderLameDuck:
@@ -118,6 +122,22 @@ func (c *childServer) obey(r request) {
 			c.srv.Shutdown() // a server without a listener ignored the line above
 		}()
 	}
+}
+
+// reload returns what went wrong, or "".
+func (c *childServer) reload(r request) string {
+	set := r.Settings
+	set.logTo = c.log
+	var err error
+	if r.Account != "" {
+		err = set.learn(c.srv, r.Account)
+	} else {
+		err = reload(c.srv, set)
+	}
+	if err != nil {
+		return err.Error()
+	}
+	return ""
 }
 
 func (c *childServer) report(r childReport) {

@@ -13,6 +13,12 @@ import (
 // servers are started, stopped and asked one by one; the cluster is what they
 // have in common. All methods are safe for concurrent use.
 type Cluster struct {
+	servers
+}
+
+// servers are those of a cluster or a super-cluster. The exported methods are
+// those of Cluster and SuperCluster.
+type servers struct {
 	group[*Server]
 }
 
@@ -45,44 +51,51 @@ func StartCluster(n int, opts ...Option) (*Cluster, error) {
 	return c, nil
 }
 
-// Servers returns the servers in the order in which they were made. The slice
-// is the caller's.
-func (c *Cluster) Servers() []*Server { return slices.Clone(c.nodes) }
+// Servers returns the servers in the order in which they were made, those of a
+// super-cluster cluster by cluster. The slice is the caller's.
+func (c *servers) Servers() []*Server { return slices.Clone(c.nodes) }
 
-// Server returns server i, counted from 0. It panics if there is none.
-func (c *Cluster) Server(i int) *Server { return c.nodes[i] }
+// Server returns server i of Servers, counted from 0. It panics if there is none.
+func (c *servers) Server(i int) *Server { return c.nodes[i] }
 
 // MetaLeader returns the server that leads JetStream, or nil if none does at
-// the moment.
-func (c *Cluster) MetaLeader() *Server { return c.metaLeader(context.Background()) }
+// the moment. For a cluster of a super-cluster it may be a server of another
+// cluster.
+func (c *servers) MetaLeader() *Server { return c.metaLeader(context.Background()) }
 
 // WaitMetaLeader waits until a server leads JetStream. A context without a
 // deadline gets 30 s.
-func (c *Cluster) WaitMetaLeader(ctx context.Context) (*Server, error) {
+func (c *servers) WaitMetaLeader(ctx context.Context) (*Server, error) {
 	return c.waitFor(ctx, "a meta leader", c.metaLeader)
 }
 
 // StreamLeader returns the server that leads the stream of this name in the
 // default account, or nil if none does at the moment.
-func (c *Cluster) StreamLeader(stream string) *Server {
+func (c *servers) StreamLeader(stream string) *Server {
 	return c.StreamLeaderIn(server.DEFAULT_GLOBAL_ACCOUNT, stream)
 }
 
-// StreamLeaderIn is StreamLeader for a stream in this account.
-func (c *Cluster) StreamLeaderIn(account, stream string) *Server {
+// StreamLeaderIn is StreamLeader for a stream in this account, which is given by
+// name or, with an Operator, by public key.
+func (c *servers) StreamLeaderIn(account, stream string) *Server {
 	return c.leader(context.Background(), question{Account: account, Stream: stream})
 }
 
 // WaitStreamLeader waits until a server leads the stream of this name in the
 // default account. A context without a deadline gets 30 s.
-func (c *Cluster) WaitStreamLeader(ctx context.Context, stream string) (*Server, error) {
-	q := question{Account: server.DEFAULT_GLOBAL_ACCOUNT, Stream: stream}
+func (c *servers) WaitStreamLeader(ctx context.Context, stream string) (*Server, error) {
+	return c.WaitStreamLeaderIn(ctx, server.DEFAULT_GLOBAL_ACCOUNT, stream)
+}
+
+// WaitStreamLeaderIn is WaitStreamLeader for a stream in this account.
+func (c *servers) WaitStreamLeaderIn(ctx context.Context, account, stream string) (*Server, error) {
+	q := question{Account: account, Stream: stream}
 	return c.waitFor(ctx, "a leader of stream "+stream, func(ctx context.Context) *Server { return c.leader(ctx, q) })
 }
 
 // ConsumerLeader returns the server that leads the consumer of this stream in
 // the default account, or nil if none does at the moment.
-func (c *Cluster) ConsumerLeader(stream, consumer string) *Server {
+func (c *servers) ConsumerLeader(stream, consumer string) *Server {
 	q := question{Account: server.DEFAULT_GLOBAL_ACCOUNT, Stream: stream, Consumer: consumer}
 	return c.leader(context.Background(), q)
 }

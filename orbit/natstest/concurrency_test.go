@@ -3,9 +3,12 @@ package natstest_test
 import (
 	"io"
 	"net"
+	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/nats-io/jwt/v2"
 
 	"github.com/perigee-go/nats/orbit/natstest"
 )
@@ -83,6 +86,8 @@ func TestServerConcurrently(t *testing.T) {
 		func() { _ = srv.Restart() },
 		func() { <-srv.LameDuck() },
 		func() { _ = srv.Reload("jetstream: enabled") },
+		func() { _ = srv.Reconfigure(natstest.MaxPayload(1000)) },
+		func() { srv.NumLeafNodes(); srv.DisconnectLeafNodes() },
 		func() { srv.Subscriptions(); srv.NumClients(); srv.Disconnect() },
 		func() { srv.Running(); srv.ID(); srv.Name(); srv.URL() },
 		func() {
@@ -104,6 +109,45 @@ func TestServerConcurrently(t *testing.T) {
 		t.Fatal(err)
 	}
 	connect(t, srv.Addr())
+}
+
+// TestOperatorConcurrently changes accounts while servers come and go.
+func TestOperatorConcurrently(t *testing.T) {
+	t.Parallel()
+	natstest.CheckLeaks(t)
+	op := natstest.NewOperator()
+	memory, full := natstest.Run(t, op), natstest.Run(t, op, natstest.FullResolver())
+	account := op.Account("A")
+	user := account.User("u")
+	deeds := []func(i int){
+		func(int) { _ = memory.Restart() },
+		func(int) { full.Kill(); _ = full.Restart() },
+		func(i int) { _ = account.Update(func(c *jwt.AccountClaims) { c.Limits.Payload = int64(100 + i) }) },
+		func(int) { _ = account.Revoke(user) },
+		func(i int) { op.Account(strings.Repeat("x", i+1)) },
+		func(i int) { _ = op.Account(strings.Repeat("y", i+1)).Delete() },
+		func(i int) { _ = memory.Reconfigure(natstest.MaxPayload(1000 + i)) },
+	}
+	var wg sync.WaitGroup
+	for _, deed := range deeds {
+		wg.Go(func() {
+			for i := range 5 {
+				deed(i)
+			}
+		})
+	}
+	wg.Wait()
+	for _, srv := range []*natstest.Server{memory, full} {
+		if err := srv.Restart(); err != nil {
+			t.Fatal(err)
+		}
+		if got := turnedAway(t, srv.Addr(), user); !strings.HasPrefix(got, "-ERR") {
+			t.Errorf("%q", got)
+		}
+		for _, name := range []string{"x", "xxxxx"} {
+			enter(t, srv.Addr(), op.Account(name).User("u"))
+		}
+	}
 }
 
 func BenchmarkRun(b *testing.B) {

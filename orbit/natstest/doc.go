@@ -24,7 +24,24 @@
 // server or nobody.
 //
 // [RunCluster] does the same with several servers, and returns when they have
-// elected a leader; [Cluster.StreamLeader] says whom to kill.
+// elected a leader; [Cluster.StreamLeader] says whom to kill. [RunSuperCluster]
+// connects several clusters by gateways, and [LeafNode] any server or cluster
+// with a hub, which is one that has [LeafNodes].
+//
+// # Who may connect
+//
+// Everybody may, unless options say otherwise: [UserPassword], [Token], [Users]
+// with names or nkeys (see [NewKey]) and [Permissions]. An [Operator], which is
+// an option as well, is for JWTs: it makes accounts and credentials in memory.
+//
+//	op := natstest.NewOperator()
+//	srv := natstest.Run(t, op)
+//	ann := op.Account("ORDERS").User("ann")
+//	nc, err := nats.Connect(t.Context(), srv.URL(), nats.UserCredentials(ann.File(t)))
+//	…
+//	op.Account("ORDERS").Revoke(ann) // and she is out
+//
+// [Server.Reconfigure] changes options of a running server, users among them.
 //
 // # Faults
 //

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/jwt/v2"
+
 	"github.com/perigee-go/nats/orbit/natstest"
 )
 
@@ -54,6 +56,81 @@ func ExampleRunCluster() {
 		}
 		leader.Kill()
 		if _, err := cluster.WaitStreamLeader(t.Context(), "ORDERS"); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func ExampleNewOperator() {
+	op := natstest.NewOperator()
+	srv, err := natstest.Start(op)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer srv.Stop()
+
+	orders := op.Account("ORDERS")
+	ann := orders.User("ann", natstest.ExpireIn(time.Minute))
+	creds := ann.Bytes() // what stands in a credentials file
+	fmt.Println(strings.HasPrefix(string(creds), "-----BEGIN NATS USER JWT-----"))
+
+	fmt.Println(orders.Revoke(ann)) // the server disconnects her
+	// Output:
+	// true
+	// <nil>
+}
+
+func ExampleAccount_Update() {
+	_ = func(t *testing.T) {
+		op := natstest.NewOperator()
+		cluster := natstest.RunCluster(t, 3, op)
+		fmt.Println("connect to", cluster.URL())
+
+		err := op.Account("ORDERS").Update(func(c *jwt.AccountClaims) {
+			c.Limits.Conn = 10
+			c.Limits.Streams = 1
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func ExampleUsers() {
+	_ = func(t *testing.T) {
+		key := natstest.NewKey()
+		srv := natstest.Run(t, natstest.Users(
+			natstest.User{NKey: key.PublicKey()},
+			natstest.User{Name: "ann", Password: "secret", Permissions: natstest.Permissions{Subscribe: []string{"news.>"}}},
+		))
+		fmt.Println("connect to", srv.URL(), "with the seed in", key.SeedFile(t))
+
+		// Ann loses her password and her permissions, the other one stays.
+		srv.Reconfigure(natstest.Users(natstest.User{NKey: key.PublicKey()}))
+	}
+}
+
+func ExampleRunSuperCluster() {
+	_ = func(t *testing.T) {
+		world := natstest.RunSuperCluster(t, 2, 3)
+		east, west := world.Cluster(0), world.Cluster(1)
+		fmt.Println("connect to", east.URL(), "and", west.URL())
+
+		for _, srv := range east.Servers() {
+			srv.Kill()
+		}
+	}
+}
+
+func ExampleLeafNode() {
+	_ = func(t *testing.T) {
+		hub := natstest.Run(t, natstest.JetStreamDomain("hub"), natstest.LeafNodes())
+		leaf := natstest.Run(t, natstest.JetStreamDomain("leaf"), natstest.LeafNode(natstest.Hub{URL: hub.LeafURL()}))
+		fmt.Println("connect to", leaf.URL())
+
+		hub.DisconnectLeafNodes()
+		if err := leaf.WaitLeafNodes(t.Context(), 1); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -17,13 +17,16 @@ import (
 // election takes some seconds.
 const defaultWait = 30 * time.Second
 
-// group is a cluster of nodes. Its exported methods are those of Cluster and
-// ProcessCluster.
+// group is a cluster of nodes, or all nodes of a super-cluster. Its exported
+// methods are those of Cluster, ProcessCluster and SuperCluster.
 type group[N node] struct {
 	certificates
 	name  string
 	nodes []N
-	res   *resources // what the nodes share
+	res   *resources // what the nodes share; nil if that is the super-cluster's
+
+	parts []*group[N] // the clusters of a super-cluster
+	super *group[N]   // which the cluster is part of, or nil
 
 	stop sync.Once
 	t    testing.TB // nil if nobody but the caller stops it
@@ -33,18 +36,23 @@ type group[N node] struct {
 func (g *group[N]) Name() string { return g.name }
 
 // URL returns the URLs of all servers, running or not, separated by commas.
-func (g *group[N]) URL() string {
-	urls := make([]string, len(g.nodes))
-	for i, n := range g.nodes {
-		urls[i] = n.URL()
+func (g *group[N]) URL() string { return g.urls(N.URL) }
+
+func (g *group[N]) urls(of func(N) string) string {
+	var urls []string
+	for _, n := range g.nodes {
+		if u := of(n); u != "" {
+			urls = append(urls, u)
+		}
 	}
 	return strings.Join(urls, ",")
 }
 
 // WaitReady waits until the servers that are up are connected with each other
 // and, with JetStream, have a leader that sees them all and are up to date with
-// it. It does not wait for the streams' own leaders; see WaitStreamLeader. A
-// context without a deadline gets 30 s.
+// it. In a super-cluster this goes for all its servers, whose clusters are
+// connected both ways. It does not wait for the streams' own leaders; see
+// WaitStreamLeader. A context without a deadline gets 30 s.
 func (g *group[N]) WaitReady(ctx context.Context) error {
 	return g.wait(ctx, "the servers to be ready", g.ready)
 }
@@ -66,6 +74,9 @@ func (g *group[N]) RollingRestart(ctx context.Context) error {
 func (g *group[N]) Stop() {
 	g.stop.Do(func() {
 		_ = g.each(func(n N) error { n.Stop(); return nil })
+		if g.res == nil {
+			return
+		}
 		if err := g.res.release(); err != nil && g.t != nil {
 			g.t.Errorf("natstest: stop cluster %s: %v", g.name, err)
 		}
@@ -83,8 +94,19 @@ func (g *group[N]) attach(t testing.TB) {
 
 // start makes and starts n nodes. What it has made when it fails, Stop ends.
 func (g *group[N]) start(n int, set *settings, newNode func(*settings) (N, error)) error {
-	g.res = &resources{}
 	set.complainIf(n < 2, "a cluster needs at least 2 servers, not %d", n)
+	if err := g.prepare(set); err != nil {
+		return err
+	}
+	if err := g.make(n, set, newNode); err != nil {
+		return err
+	}
+	return g.launch()
+}
+
+// prepare checks the settings and makes what the nodes share.
+func (g *group[N]) prepare(set *settings) error {
+	g.res = &resources{}
 	set.complainIf(set.Port > 0, "Port cannot be shared by several servers")
 	if err := set.err(); err != nil {
 		return err
@@ -93,7 +115,6 @@ func (g *group[N]) start(n int, set *settings, newNode func(*settings) (N, error
 		set.Name = randomName()
 	}
 	g.name = set.Name
-	set.Cluster.Name = set.Name
 	set.JetStream = !set.NoJetStream
 	if set.TLS {
 		if err := g.res.provisionCerts(set); err != nil {
@@ -101,25 +122,29 @@ func (g *group[N]) start(n int, set *settings, newNode func(*settings) (N, error
 		}
 	}
 	var err error
-	if g.certificates, err = loadCerts(set.CertDir); err != nil {
-		return err
-	}
-	if err := g.make(n, set, newNode); err != nil {
-		return err
-	}
+	g.certificates, err = loadCerts(set.CertDir)
+	return err
+}
+
+func (g *group[N]) launch() error {
 	if err := g.each(N.Restart); err != nil {
 		return err
 	}
-	return g.WaitReady(context.Background())
+	if err := g.WaitReady(context.Background()); err != nil {
+		return err
+	}
+	return g.each(waitHubs[N])
 }
 
-// make makes the nodes without starting them, because each must be told the
-// route ports of all.
+// make makes the nodes of a cluster without starting them, because each must be
+// told the route ports of all.
 func (g *group[N]) make(n int, common *settings, newNode func(*settings) (N, error)) error {
+	g.name = common.Name
 	var routes []string
 	for i := range n {
 		set := *common
 		set.Name = fmt.Sprintf("%s-%d", common.Name, i)
+		set.Cluster.Name = common.Name
 		if set.StoreDir != "" {
 			set.StoreDir = filepath.Join(set.StoreDir, set.Name)
 		}
@@ -128,7 +153,7 @@ func (g *group[N]) make(n int, common *settings, newNode func(*settings) (N, err
 			return fmt.Errorf("server %s: %w", set.Name, err)
 		}
 		g.nodes = append(g.nodes, node)
-		route, err := routeURL(node.settings())
+		route, _, err := peerURLs(node.settings())
 		if err != nil {
 			return err
 		}
@@ -141,10 +166,12 @@ func (g *group[N]) make(n int, common *settings, newNode func(*settings) (N, err
 }
 
 // each does the same to all nodes at the same time.
-func (g *group[N]) each(do func(N) error) error {
-	errs := make([]error, len(g.nodes))
+func (g *group[N]) each(do func(N) error) error { return atOnce(g.nodes, do) }
+
+func atOnce[N any](nodes []N, do func(N) error) error {
+	errs := make([]error, len(nodes))
 	var wg sync.WaitGroup
-	for i, n := range g.nodes {
+	for i, n := range nodes {
 		wg.Go(func() { errs[i] = do(n) })
 	}
 	wg.Wait()
@@ -171,14 +198,56 @@ func (g *group[N]) running() []N {
 
 // ready is the condition of WaitReady.
 func (g *group[N]) ready(ctx context.Context) bool {
-	up := g.running()
-	var names, peers []string
-	jetStream, allCurrent := false, true
-	for _, n := range up {
+	if g.super != nil { // a cluster in it is not ready alone
+		return g.super.ready(ctx)
+	}
+	up := map[N]status{}
+	for _, n := range g.running() {
 		s, err := n.status(ctx, question{})
-		if err != nil || s.Routes < (len(up)-1)*s.RoutesPerPeer {
+		if err != nil {
 			return false
 		}
+		up[n] = s
+	}
+	if len(g.parts) == 0 {
+		return g.routed(up) && led(up)
+	}
+	for _, c := range g.parts {
+		if !c.routed(up) {
+			return false
+		}
+	}
+	return bridged(g.parts, up) && led(up)
+}
+
+// routed reports whether the nodes of a cluster that are up have their routes.
+func (g *group[N]) routed(up map[N]status) bool {
+	here := g.among(up)
+	for _, s := range here {
+		if s.Routes < (len(here)-1)*s.RoutesPerPeer {
+			return false
+		}
+	}
+	return true
+}
+
+// among returns the status of the nodes of g that are up.
+func (g *group[N]) among(up map[N]status) []status {
+	var here []status
+	for _, n := range g.nodes {
+		if s, ok := up[n]; ok {
+			here = append(here, s)
+		}
+	}
+	return here
+}
+
+// led reports whether JetStream, if there is any, has a leader that sees all
+// nodes, and these are up to date with it.
+func led[N node](up map[N]status) bool {
+	var names, peers []string
+	jetStream, allCurrent := false, true
+	for n, s := range up {
 		names = append(names, n.Name())
 		jetStream = jetStream || s.JetStream
 		allCurrent = allCurrent && s.Current
@@ -205,6 +274,9 @@ func (g *group[N]) find(ctx context.Context, q question, wanted func(status) boo
 }
 
 func (g *group[N]) metaLeader(ctx context.Context) N {
+	if g.super != nil { // which has one for all its clusters
+		return g.super.metaLeader(ctx)
+	}
 	return g.find(ctx, question{}, func(s status) bool { return s.MetaLeader })
 }
 

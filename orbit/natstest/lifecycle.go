@@ -79,24 +79,13 @@ func (s *Server) Stop() {
 		return
 	}
 	s.stopped = true
+	if s.set.operator != nil {
+		s.set.operator.unregister(s)
+	}
 	s.shutdown()
 	if err := s.res.release(); err != nil {
 		s.fail(fmt.Errorf("natstest: stop: %w", err))
 	}
-}
-
-// Reload replaces the configuration given by Config or ConfigFile with this
-// text, the other options again on top, and makes the running server take it
-// over. It returns the server's error if something in it cannot change while
-// the server runs; the old configuration then stays. Later starts use the new
-// one.
-func (s *Server) Reload(config string) error {
-	s.take()
-	defer s.give()
-	if err := s.reload(config); err != nil {
-		return fmt.Errorf("natstest: reload server %s: %w", s.Name(), err)
-	}
-	return nil
 }
 
 func (s *Server) take() { s.turn <- struct{}{} }
@@ -129,6 +118,7 @@ func (s *Server) restart() error {
 		return ErrStopped
 	}
 	s.shutdown()
+	s.set.refreshTrust()
 	srv, o, err := launch(s.set)
 	if err != nil {
 		return err
@@ -138,36 +128,24 @@ func (s *Server) restart() error {
 	return nil
 }
 
-// reload needs the turn.
-func (s *Server) reload(config string) error {
-	srv := s.Embedded()
-	if !srv.Running() {
-		return ErrDown
-	}
-	set := *s.set
-	set.Config, set.ConfigFile = config, ""
-	o, err := set.serverOptions()
-	if err != nil {
-		return err
-	}
-	debug, trace := o.Debug, o.Trace
-	if err := srv.ReloadOptions(o); err != nil {
-		return err
-	}
-	// With NoLog set the server leaves the logger and its levels alone.
-	srv.SetLoggerV2(newLogger(&set), debug, trace, false)
-	s.set = &set
-	return nil
-}
-
 // launch starts a server and waits until it listens.
 func launch(set *settings) (*server.Server, *server.Options, error) {
 	o, err := set.serverOptions()
 	if err != nil {
 		return nil, nil, err
 	}
+	resolver, err := set.newResolver()
+	if err != nil {
+		return nil, nil, err
+	}
+	if resolver != nil {
+		o.AccountResolver = resolver
+	}
 	srv, err := server.NewServer(o)
 	if err != nil {
+		if resolver != nil {
+			resolver.Close()
+		}
 		return nil, nil, err
 	}
 	log := newLogger(set)

@@ -3,7 +3,9 @@ package natstest
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net"
+	"slices"
 	"testing"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -14,10 +16,13 @@ type node interface {
 	comparable
 	Name() string
 	URL() string
+	WebSocketURL() string
+	LeafURL() string
 	Running() bool
 	Restart() error
 	LameDuck() <-chan struct{}
 	Stop()
+	reconfigure([]Option) error
 
 	// status asks the server how it stands. It fails if the server is down or
 	// does not answer.
@@ -32,7 +37,7 @@ type question struct {
 	Account, Stream, Consumer string
 }
 
-// status is how a server of a cluster stands.
+// status is how a server stands.
 type status struct {
 	Routes, RoutesPerPeer int
 	JetStream             bool
@@ -40,6 +45,10 @@ type status struct {
 	Current               bool     // up to date with the meta leader
 	Peers                 []string // as the meta leader sees them
 	Leads                 bool     // the stream or consumer of the question
+	LeafNodes             int
+	Hubs                  int            // leaf node connections that the server made
+	Outbound              []string       // clusters that the server's gateway connections go to
+	Inbound               map[string]int // gateway connections from clusters
 }
 
 func statusOf(srv *server.Server, routesPerPeer int, q question) status {
@@ -47,9 +56,26 @@ func statusOf(srv *server.Server, routesPerPeer int, q question) status {
 		Routes:        srv.NumRoutes(),
 		RoutesPerPeer: routesPerPeer,
 		JetStream:     srv.JetStreamEnabled(),
-		MetaLeader:    srv.JetStreamIsLeader(),
-		Current:       srv.JetStreamIsCurrent(),
-		Peers:         srv.JetStreamClusterPeers(),
+	}
+	if srv.JetStreamIsClustered() {
+		s.MetaLeader = srv.JetStreamIsLeader()
+		s.Current = srv.JetStreamIsCurrent() // panics in others
+		s.Peers = srv.JetStreamClusterPeers()
+	}
+	if leafz, err := srv.Leafz(nil); err == nil {
+		s.LeafNodes = len(leafz.Leafs)
+		for _, leaf := range leafz.Leafs {
+			if leaf.IsSpoke {
+				s.Hubs++
+			}
+		}
+	}
+	if gatewayz, err := srv.Gatewayz(nil); err == nil {
+		s.Outbound = slices.Collect(maps.Keys(gatewayz.OutboundGateways))
+		s.Inbound = map[string]int{}
+		for cluster, connections := range gatewayz.InboundGateways {
+			s.Inbound[cluster] = len(connections)
+		}
 	}
 	switch {
 	case q.Consumer != "":
@@ -80,11 +106,16 @@ func (p *Process) settings() *settings { return p.set }
 
 func (p *Process) attach(t testing.TB) { p.t = t }
 
-// routeURL is where the server of these settings takes routes.
-func routeURL(set *settings) (string, error) {
+// peerURLs are where the server of these settings takes routes and gateway
+// connections; the latter is "" if it does not.
+func peerURLs(set *settings) (route, gateway string, err error) {
 	o, err := set.serverOptions()
 	if err != nil {
-		return "", fmt.Errorf("server %s: %w", set.Name, err)
+		return "", "", fmt.Errorf("server %s: %w", set.Name, err)
 	}
-	return "nats://" + reachable(&net.TCPAddr{IP: net.ParseIP(o.Cluster.Host), Port: o.Cluster.Port}), nil
+	route = "nats://" + reachable(&net.TCPAddr{IP: net.ParseIP(o.Cluster.Host), Port: o.Cluster.Port})
+	if o.Gateway.Port != 0 {
+		gateway = "nats://" + reachable(&net.TCPAddr{IP: net.ParseIP(o.Gateway.Host), Port: o.Gateway.Port})
+	}
+	return route, gateway, nil
 }

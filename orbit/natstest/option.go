@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -40,10 +41,19 @@ func StoreDir(dir string) Option {
 	})
 }
 
+// JetStreamDomain enables JetStream in this domain. Servers that leaf nodes
+// connect need different ones to be two JetStreams.
+func JetStreamDomain(name string) Option {
+	return optionFunc(func(s *settings) {
+		s.JetStream, s.JetStreamDomain = true, name
+		s.complainIf(name == "", "JetStreamDomain: empty name")
+	})
+}
+
 // UserPassword makes the server ask for this one user name and password.
 func UserPassword(user, password string) Option {
 	return optionFunc(func(s *settings) {
-		s.User, s.Password = user, password
+		s.User, s.Password, s.Users = user, password, nil
 		s.complainIf(user == "", "UserPassword: empty user name")
 	})
 }
@@ -51,7 +61,7 @@ func UserPassword(user, password string) Option {
 // Token makes the server ask for this token.
 func Token(token string) Option {
 	return optionFunc(func(s *settings) {
-		s.Token = token
+		s.Token, s.Users = token, nil
 		s.complainIf(token == "", "Token: empty token")
 	})
 }
@@ -214,6 +224,13 @@ type settings struct {
 	Port                     int
 	Config, ConfigFile       string
 	User, Password, Token    string
+	Users                    []User
+	Trust                    *trust // as of the last start or change; see refreshTrust
+	FullResolver             bool
+	ResolverDir              string
+	JetStreamDomain          string
+	LeafNodes                bool
+	Leaf                     []leafRemote
 	JetStream, NoJetStream   bool
 	StoreDir                 string
 	TLS, TLSVerify, TLSFirst bool
@@ -231,6 +248,7 @@ type settings struct {
 
 	logTo      io.Writer
 	logger     server.Logger
+	operator   *Operator
 	changes    []func(*server.Options)
 	complaints []error
 }
@@ -238,12 +256,32 @@ type settings struct {
 // clusterSettings is a server's place in a cluster; the zero value is a server
 // on its own.
 type clusterSettings struct {
-	Name   string
-	Routes []string
+	Name     string
+	Routes   []string
+	Gateways []gateway // of all clusters of a super-cluster, the own one included
+}
+
+// gateway is where the servers of a cluster take gateway connections.
+type gateway struct {
+	Cluster string
+	URLs    []string
 }
 
 func newSettings(opts []Option) *settings {
 	s := &settings{}
+	s.add(opts)
+	return s
+}
+
+// with returns settings with further options on top.
+func (s *settings) with(opts []Option) *settings {
+	next := *s
+	next.changes = slices.Clip(s.changes)
+	next.add(opts)
+	return &next
+}
+
+func (s *settings) add(opts []Option) {
 	for _, o := range opts {
 		if o == nil {
 			s.complainIf(true, "nil Option")
@@ -253,7 +291,9 @@ func newSettings(opts []Option) *settings {
 	}
 	s.complainIf(s.Token != "" && s.User != "", "Token and UserPassword exclude each other")
 	s.complainIf(s.logTo != nil && s.logger != nil, "LogTo and Logger exclude each other")
-	return s
+	s.complainIf(s.operator != nil && (s.Token != "" || s.User != "" || s.Users != nil),
+		"an Operator excludes Token, UserPassword and Users")
+	s.complainIf(s.operator == nil && s.FullResolver, "FullResolver needs an Operator")
 }
 
 func (s *settings) complainIf(wrong bool, format string, args ...any) {

@@ -71,15 +71,23 @@ func StartProcess(opts ...Option) (*Process, error) {
 		p.Stop()
 		return nil, err
 	}
+	if err := waitHubs(p); err != nil {
+		p.Stop()
+		return nil, fmt.Errorf("natstest: start process: %w", err)
+	}
 	return p, nil
 }
 
 // newProcessSettings is newSettings without what cannot leave this process.
 func newProcessSettings(opts []Option) *settings {
 	set := newSettings(opts)
-	set.complainIf(set.logger != nil, "Logger: not for a process")
-	set.complainIf(len(set.changes) > 0, "ServerOptions: not for a process")
+	set.complainIfCode()
 	return set
+}
+
+func (s *settings) complainIfCode() {
+	s.complainIf(s.logger != nil, "Logger: not for a process")
+	s.complainIf(len(s.changes) > 0, "ServerOptions: not for a process")
 }
 
 // newProcess makes a process that is not started.
@@ -92,6 +100,9 @@ func newProcess(set *settings) (*Process, error) {
 	if err != nil {
 		_ = p.res.release() // the first error is the one to report
 		return nil, err
+	}
+	if set.operator != nil {
+		set.operator.register(p)
 	}
 	return p, nil
 }
@@ -212,6 +223,9 @@ func (p *Process) Stop() {
 		return
 	}
 	p.stopped = true
+	if p.set.operator != nil {
+		p.set.operator.unregister(p)
+	}
 	p.shutdown()
 	if err := p.res.release(); err != nil {
 		p.fail(fmt.Errorf("natstest: stop process: %w", err))
@@ -247,6 +261,7 @@ func (p *Process) restart() error {
 		return ErrStopped
 	}
 	p.shutdown()
+	p.set.refreshTrust()
 	c, err := startChild(childSpec{Settings: *p.set, TempDir: p.res.tempDir, Log: p.set.logTo != nil}, p.set.logTo)
 	if err != nil {
 		return err

@@ -68,7 +68,8 @@ func (c *ProcessCluster) StreamLeader(stream string) *Process {
 	return c.StreamLeaderIn(server.DEFAULT_GLOBAL_ACCOUNT, stream)
 }
 
-// StreamLeaderIn is StreamLeader for a stream in this account.
+// StreamLeaderIn is StreamLeader for a stream in this account, which is given by
+// name or, with an Operator, by public key.
 func (c *ProcessCluster) StreamLeaderIn(account, stream string) *Process {
 	return c.leader(context.Background(), question{Account: account, Stream: stream})
 }
@@ -76,7 +77,12 @@ func (c *ProcessCluster) StreamLeaderIn(account, stream string) *Process {
 // WaitStreamLeader waits until a server leads the stream of this name in the
 // default account. A context without a deadline gets 30 s.
 func (c *ProcessCluster) WaitStreamLeader(ctx context.Context, stream string) (*Process, error) {
-	q := question{Account: server.DEFAULT_GLOBAL_ACCOUNT, Stream: stream}
+	return c.WaitStreamLeaderIn(ctx, server.DEFAULT_GLOBAL_ACCOUNT, stream)
+}
+
+// WaitStreamLeaderIn is WaitStreamLeader for a stream in this account.
+func (c *ProcessCluster) WaitStreamLeaderIn(ctx context.Context, account, stream string) (*Process, error) {
+	q := question{Account: account, Stream: stream}
 	return c.waitFor(ctx, "a leader of stream "+stream, func(ctx context.Context) *Process { return c.leader(ctx, q) })
 }
 

@@ -19,10 +19,14 @@ type resources struct {
 // writes into set where it is. The caller releases the resources, also after an
 // error.
 func (r *resources) provision(set *settings) error {
+	set.refreshTrust()
 	if set.TLS && set.CertDir == "" {
 		if err := r.provisionCerts(set); err != nil {
 			return err
 		}
+	}
+	if err := r.provisionLeaf(set); err != nil {
+		return err
 	}
 	o, err := set.serverOptions()
 	if err != nil {
@@ -37,6 +41,13 @@ func (r *resources) provision(set *settings) error {
 			return err
 		}
 		set.StoreDir = filepath.Join(dir, "store")
+	}
+	if set.FullResolver {
+		dir, err := r.temp()
+		if err != nil {
+			return err
+		}
+		set.ResolverDir = filepath.Join(dir, "accounts")
 	}
 	set.Pinned = nil
 	for i, l := range listeners(o) {

@@ -37,6 +37,8 @@ type life struct {
 	addr  string
 	url   string
 	wsURL string
+	// leafURL is where leaf nodes connect.
+	leafURL string
 	// routesPerPeer is how many connections lead to each other server of the
 	// cluster: a pool, and one for each account with a route of its own.
 	routesPerPeer int
@@ -73,6 +75,10 @@ func Start(opts ...Option) (*Server, error) {
 		s.Stop()
 		return nil, err
 	}
+	if err := waitHubs(s); err != nil {
+		s.Stop()
+		return nil, fmt.Errorf("natstest: start: %w", err)
+	}
 	return s, nil
 }
 
@@ -86,6 +92,9 @@ func newServer(set *settings) (*Server, error) {
 	if err != nil {
 		_ = s.res.release() // the first error is the one to report
 		return nil, err
+	}
+	if set.operator != nil {
+		set.operator.register(s)
 	}
 	return s, nil
 }
@@ -168,6 +177,10 @@ func newLife(srv *server.Server, o *server.Options) life {
 	if o.Websocket.Port != 0 {
 		addr := &net.TCPAddr{IP: net.ParseIP(o.Websocket.Host), Port: o.Websocket.Port}
 		l.wsURL = scheme("ws", "wss", !o.Websocket.NoTLS) + reachable(addr)
+	}
+	if o.LeafNode.Port != 0 {
+		addr := &net.TCPAddr{IP: net.ParseIP(o.LeafNode.Host), Port: o.LeafNode.Port}
+		l.leafURL = scheme("nats-leaf", "tls", o.LeafNode.TLSConfig != nil) + reachable(addr)
 	}
 	return l
 }

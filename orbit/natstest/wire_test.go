@@ -2,11 +2,13 @@ package natstest_test
 
 import (
 	"bufio"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -23,15 +25,18 @@ type peer struct {
 }
 
 type info struct {
-	ID        string `json:"server_id"`
-	Name      string `json:"server_name"`
-	ClientID  uint64 `json:"client_id"`
-	TLS       bool   `json:"tls_required"`
-	TLSAvail  bool   `json:"tls_available"`
-	Auth      bool   `json:"auth_required"`
-	JetStream bool   `json:"jetstream"`
-	LameDuck  bool   `json:"ldm"`
-	MaxBytes  int    `json:"max_payload"`
+	ID        string   `json:"server_id"`
+	Name      string   `json:"server_name"`
+	ClientID  uint64   `json:"client_id"`
+	TLS       bool     `json:"tls_required"`
+	TLSAvail  bool     `json:"tls_available"`
+	Auth      bool     `json:"auth_required"`
+	JetStream bool     `json:"jetstream"`
+	LameDuck  bool     `json:"ldm"`
+	Nonce     string   `json:"nonce"`
+	Domain    string   `json:"domain"`
+	URLs      []string `json:"connect_urls"`
+	MaxBytes  int      `json:"max_payload"`
 }
 
 const patience = 10 * time.Second
@@ -75,6 +80,30 @@ func (p *peer) login(fields ...string) *peer {
 	p.ping()
 	p.ping() // behind the INFO that follows the first PONG
 	return p
+}
+
+// sign makes the CONNECT fields of who has this key.
+func (p *peer) sign(key *natstest.Key) string {
+	p.t.Helper()
+	if p.info.Nonce == "" {
+		p.t.Error("INFO has no nonce")
+	}
+	return fmt.Sprintf(`"sig":%q`, base64.RawURLEncoding.EncodeToString(key.Sign([]byte(p.info.Nonce))))
+}
+
+// enter connects as a user of an account.
+func enter(t testing.TB, addr string, user *natstest.Credentials) *peer {
+	t.Helper()
+	p := dial(t, addr)
+	return p.login(p.sign(user.Key), fmt.Sprintf(`"jwt":%q`, user.JWT()))
+}
+
+// turnedAway connects as a user of an account and returns the server's error.
+func turnedAway(t testing.TB, addr string, user *natstest.Credentials) string {
+	t.Helper()
+	p := dial(t, addr)
+	p.say("CONNECT {\"verbose\":false,%s,\"jwt\":%q}\r\nPING\r\n", p.sign(user.Key), user.JWT())
+	return p.line()
 }
 
 func (p *peer) say(format string, args ...any) {
@@ -137,6 +166,24 @@ func (p *peer) note(line string) {
 			p.t.Errorf("%q: %v", line, err)
 		}
 	}
+}
+
+// message reads a message and returns its headers, if any, and its body.
+func (p *peer) message() string {
+	p.t.Helper()
+	fields := strings.Fields(p.line())
+	if len(fields) < 4 || fields[0] != "MSG" && fields[0] != "HMSG" {
+		p.t.Fatalf("heard %q, want a message", fields)
+	}
+	size, err := strconv.Atoi(fields[len(fields)-1])
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	text := make([]byte, size+len("\r\n"))
+	if _, err := io.ReadFull(p.r, text); err != nil {
+		p.t.Fatal(err)
+	}
+	return string(text[:size])
 }
 
 // request sends a request with a reply subject of its own and returns the reply.
