@@ -21,13 +21,6 @@ import (
 
 const natsPath = "github.com/perigee-go/nats/core"
 
-// coming are names that the pages tell of before they are there. A block of Go
-// that needs one is compiled as soon as it is.
-var coming = map[string]bool{
-	"Compression": true, "ProxyPath": true, "WebSocketConnectionHeaders": true,
-	"WebSocketConnectionHeadersHandler": true, "ErrMixingWebsocketSchemes": true,
-}
-
 // imports are what a block of Go may use without saying so.
 var imports = []string{
 	"context", "crypto/tls", "encoding/json", "errors", "fmt", "log", "log/slog", "net", "net/http", "os", "os/signal", "time",
@@ -121,8 +114,6 @@ func newChecker(t *testing.T) *checker {
 	return c
 }
 
-var undefinedName = regexp.MustCompile(`undefined: nats\.(\w+)`)
-
 // check compiles a block. What it declares and does not use is no fault here.
 func (c *checker) check(t *testing.T, block string) {
 	var src bytes.Buffer
@@ -149,9 +140,6 @@ func (c *checker) check(t *testing.T, block string) {
 	var faults []string
 	cfg := types.Config{Importer: c.under, Error: func(err error) {
 		e := err.(types.Error)
-		if m := undefinedName.FindStringSubmatch(e.Msg); m != nil && coming[m[1]] {
-			t.Skipf("%s is to come", m[1])
-		}
 		if !e.Soft {
 			faults = append(faults, e.Msg)
 		}
@@ -182,7 +170,7 @@ func TestPagesNameWhatExists(t *testing.T) {
 			if n == nil {
 				continue
 			}
-			if seen++; !known[n[1]] && !coming[n[1]] {
+			if seen++; !known[n[1]] {
 				t.Errorf("%s: there is no %s", page, n[1])
 			}
 		}
@@ -247,9 +235,7 @@ func TestErrorsPage(t *testing.T) {
 		t.Errorf("only %d errors found", n)
 	}
 	for name := range rows {
-		if !coming[name] {
-			t.Errorf("there is no error %s", name)
-		}
+		t.Errorf("there is no error %s", name)
 	}
 }
 

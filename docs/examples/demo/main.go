@@ -144,6 +144,7 @@ var acts = []act{
 	{"slow consumer", slowConsumer},
 	{"restart", restart},
 	{"TLS", overTLS},
+	{"WebSocket", overWebSocket},
 	{"the ledger", ledger},
 	{"drain and close", drainConnection},
 }

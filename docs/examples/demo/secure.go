@@ -27,6 +27,17 @@ func overTLS(ctx context.Context, d *demo) error {
 	return visit(ctx, d, srv.URL(), nats.RootCAs(srv.CAFile()), nats.ClientCert(cert, key))
 }
 
+// overWebSocket connects as a program behind an HTTP gateway does, inside TLS
+// and compressed.
+func overWebSocket(ctx context.Context, d *demo) error {
+	srv, err := natstest.Start(natstest.TLS(), natstest.WebSocket())
+	if err != nil {
+		return err
+	}
+	defer srv.Stop()
+	return visit(ctx, d, srv.WebSocketURL(), nats.RootCAs(srv.CAFile()), nats.Compression(true))
+}
+
 // visit sends messages over a connection of its own, and checks that they come
 // back over TLS.
 func visit(ctx context.Context, d *demo, url string, opts ...nats.Option) error {
