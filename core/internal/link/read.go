@@ -24,9 +24,9 @@ const (
 	// maxUnanswered is how many bytes may wait to leave when a PING is to be
 	// answered and the writer is stuck: a peer cannot make us keep more.
 	maxUnanswered = 64 << 20
-	// maxBatch is how many messages are handed over at once: whoever takes
-	// them can begin before all of a large read is parsed.
-	maxBatch = 4096
+	// maxBatch is how many messages are handed over at once at most. It bounds
+	// what is kept to note them; fewer would wake their takers more often.
+	maxBatch = 16384
 	// quiet is how long reads must have been small before the buffer shrinks.
 	quiet = 2 * time.Second
 )
