@@ -1,8 +1,11 @@
 package natstest
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"strings"
+	"syscall"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -119,7 +122,7 @@ func (s *Server) restart() error {
 	}
 	s.shutdown()
 	s.set.refreshTrust()
-	srv, o, err := launch(s.set)
+	srv, o, err := launchPatiently(s.set)
 	if err != nil {
 		return err
 	}
@@ -127,6 +130,25 @@ func (s *Server) restart() error {
 	s.setLife(newLife(srv, o))
 	return nil
 }
+
+// launchPatiently is launch for a server whose ports are leased. When this
+// process starts another one, that has copies of all sockets for a moment,
+// between fork and exec; and a listener that is closed in that moment still
+// listens.
+func launchPatiently(set *settings) (*server.Server, *server.Options, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), forkTimeout)
+	defer cancel()
+	var srv *server.Server
+	var o *server.Options
+	var err error
+	_ = poll(ctx, func() bool {
+		srv, o, err = launch(set)
+		return err == nil || set.Port > 0 || !strings.Contains(err.Error(), syscall.EADDRINUSE.Error())
+	})
+	return srv, o, err
+}
+
+const forkTimeout = time.Second
 
 // launch starts a server and waits until it listens.
 func launch(set *settings) (*server.Server, *server.Options, error) {

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/perigee-go/nats/orbit/natstest"
 )
@@ -103,6 +104,26 @@ func TestHostIPv6(t *testing.T) {
 	if !strings.HasPrefix(srv.URL(), "nats://[::1]:") {
 		t.Errorf("URL %s", srv.URL())
 	}
+	if err := srv.Restart(); err != nil {
+		t.Fatal(err)
+	}
+	connect(t, srv.Addr())
+}
+
+// TestRestartWaitsForALateListener closes a listener at the server's address
+// late, as a process that is just being started does with its copy of one.
+func TestRestartWaitsForALateListener(t *testing.T) {
+	if runtime.GOOS != "linux" && runtime.GOOS != "darwin" {
+		t.Skip("ports are not held here")
+	}
+	t.Parallel()
+	srv := natstest.Run(t)
+	srv.Shutdown()
+	late, err := net.Listen("tcp", srv.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	time.AfterFunc(50*time.Millisecond, func() { late.Close() })
 	if err := srv.Restart(); err != nil {
 		t.Fatal(err)
 	}

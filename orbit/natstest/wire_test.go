@@ -22,6 +22,8 @@ type peer struct {
 	conn net.Conn
 	r    *bufio.Reader
 	info info
+
+	requests int
 }
 
 type info struct {
@@ -189,7 +191,8 @@ func (p *peer) message() string {
 // request sends a request with a reply subject of its own and returns the reply.
 func (p *peer) request(subject, body string) string {
 	p.t.Helper()
-	p.say("SUB _r 77\r\nUNSUB 77 1\r\nPUB %s _r %d\r\n%s\r\n", subject, len(body), body)
+	p.requests++ // the server may not be done with the last subscription
+	p.say("SUB _r r%d\r\nUNSUB r%d 1\r\nPUB %s _r %d\r\n%s\r\n", p.requests, p.requests, subject, len(body), body)
 	p.hear("MSG")
 	return p.line()
 }
