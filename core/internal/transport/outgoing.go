@@ -1,6 +1,9 @@
 package transport
 
-import "sync"
+import (
+	"sync"
+	"time"
+)
 
 // outgoing stands before a connection and makes one write of many: what is
 // written between hold and flush leaves at once.
@@ -10,6 +13,7 @@ type outgoing struct {
 	mu      sync.Mutex // guards the rest; never held during I/O
 	holding bool       // writes are kept until flush
 	out     []byte
+	freed   chan struct{} // closed when holding ends; nil: nobody waits
 }
 
 func (o *outgoing) Write(p []byte) (int, error) {
@@ -36,6 +40,28 @@ func (o *outgoing) idle() bool {
 	return !o.holding
 }
 
+// idleWithin waits for that at most so long.
+func (o *outgoing) idleWithin(d time.Duration) bool {
+	o.mu.Lock()
+	if !o.holding {
+		o.mu.Unlock()
+		return true
+	}
+	if o.freed == nil {
+		o.freed = make(chan struct{})
+	}
+	freed := o.freed
+	o.mu.Unlock()
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-freed:
+		return true
+	case <-t.C:
+		return false
+	}
+}
+
 // flush writes what was held. It goes on holding until all is written, so that
 // what comes meanwhile keeps its place.
 func (o *outgoing) flush() error {
@@ -45,6 +71,10 @@ func (o *outgoing) flush() error {
 		b := o.out
 		if len(b) == 0 {
 			o.holding = false
+			if o.freed != nil {
+				close(o.freed)
+				o.freed = nil
+			}
 			if o.out == nil {
 				o.out = done[:0] // to be used again
 			}

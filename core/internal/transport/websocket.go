@@ -223,12 +223,13 @@ func (c *WebSocket) pinged(context.Context, []byte) bool {
 	return c.f.out.idle() || c.pongs.Add(1) <= maxPongs
 }
 
-// Farewell sends a closing frame, unless that would have to wait.
+// Farewell sends a closing frame, unless that would have to wait for long: for a
+// write under way, which may be stuck, and for its own.
 func (c *WebSocket) Farewell() {
-	if !c.f.out.idle() {
-		return // in the middle of a write, which may be stuck
+	if !c.f.out.idleWithin(farewell / 2) {
+		return
 	}
-	_ = c.SetWriteDeadline(time.Now().Add(farewell))
+	_ = c.SetWriteDeadline(time.Now().Add(farewell / 2))
 	_, _ = c.f.out.to(closingFrame())
 }
 

@@ -148,7 +148,7 @@ func (l *load) handled() int {
 // TestRollingRestartMigrates is figure C17: a cluster is restarted under load,
 // one lame duck after the other, and with MigrateOnLameDuck nobody notices.
 func TestRollingRestartMigrates(t *testing.T) {
-	c := natstest.RunCluster(t, 3, natstest.NoJetStream(), natstest.LameDuck(2*time.Second, 1500*time.Millisecond))
+	c := natstest.RunCluster(t, 3, natstest.NoJetStream(), natstest.LameDuck(3*time.Second, 2500*time.Millisecond))
 	l := startLoad(t, c, nats.MigrateOnLameDuck())
 	if err := c.RollingRestart(t.Context()); err != nil {
 		t.Fatal(err)
@@ -198,15 +198,21 @@ func TestRollingRestartReconnects(t *testing.T) {
 			t.Errorf("%s: %+v", nc.Name(), st)
 		}
 	}
-	// One requester has one request open: it can fail once a link, because
-	// that was lost, or because the one who had it was.
+	// One requester has one request open: it can fail once a link. Besides,
+	// those who answer lose their links, too: one had the request, or all are
+	// on their way.
+	own := uint64(0)
 	for _, err := range l.errs {
-		if !errors.Is(err, nats.ErrDisconnected) && !errors.Is(err, context.DeadlineExceeded) {
+		switch {
+		case errors.Is(err, nats.ErrDisconnected):
+			own++
+		case errors.Is(err, context.DeadlineExceeded), errors.Is(err, nats.ErrNoResponders):
+		default:
 			t.Errorf("failed with a link: %v", err)
 		}
 	}
-	if uint64(l.failed.Load()) > links || links < 9 {
-		t.Errorf("%d failed requests, %d links lost", l.failed.Load(), links)
+	if own > links || links < 9 {
+		t.Errorf("%d requests lost with %d links", own, links)
 	}
 	for m, n := range l.got {
 		if n != 1 {

@@ -99,8 +99,8 @@ func (d *demo) embed(servers int) (stop func(), err error) {
 		d.out.note("embedded nats-server started in %s", duration(time.Since(begin)))
 		return srv.Stop, nil
 	}
-	// A lame duck leaves its clients time to go: here 1.5 s, by default 10.
-	c, err := natstest.StartCluster(servers, natstest.Name("demo"), natstest.LameDuck(2*time.Second, 1500*time.Millisecond))
+	// A lame duck leaves its clients time to go: here 2.5 s, by default 10.
+	c, err := natstest.StartCluster(servers, natstest.Name("demo"), natstest.LameDuck(3*time.Second, 2500*time.Millisecond))
 	if err != nil {
 		return nil, err
 	}
