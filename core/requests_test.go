@@ -62,6 +62,7 @@ func TestRequest(t *testing.T) {
 		if got := s.Ops("UNSUB"); len(got) != 0 {
 			t.Errorf("and %s", names(got))
 		}
+		synctest.Wait() // what comes in is counted at the end of the read
 		st := nc.Stats()
 		if st.Requests != 100 || st.Answered != 100 || st.InReplies != 100 {
 			t.Errorf("books %+v", st)
