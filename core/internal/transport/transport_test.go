@@ -53,6 +53,42 @@ func TestDial(t *testing.T) {
 	}
 }
 
+// slowContext is done a moment after its deadline, as contexts are whose timer
+// is slower than the poller's.
+type slowContext struct{ context.Context }
+
+func (c slowContext) Deadline() (time.Time, bool) {
+	d, ok := c.Context.Deadline()
+	return d.Add(-time.Millisecond), ok
+}
+
+// The system may see the end of the time before the context does. The error is
+// the context's all the same; a time limit of the dialer's own stays as it is.
+func TestDialEndsWithItsTime(t *testing.T) {
+	for name, c := range map[string]struct {
+		after time.Duration
+		ours  bool
+	}{
+		"the context's": {time.Second, true}, "the dialer's": {time.Second / 2, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				cause := errors.New("enough")
+				ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second+time.Millisecond, cause)
+				defer cancel()
+				timeout := &net.OpError{Op: "dial", Net: "tcp", Err: os.ErrDeadlineExceeded}
+				_, err := Dial(slowContext{ctx}, dialer(func(context.Context, string, string) (net.Conn, error) {
+					<-time.After(c.after)
+					return nil, timeout
+				}), "a:1")
+				if !errors.Is(err, timeout) || errors.Is(err, cause) != c.ours {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
+
 func TestBound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, b := simnet.Pipe()
