@@ -1,6 +1,7 @@
 package nats
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -232,4 +233,27 @@ func FuzzHeader(f *testing.F) {
 			t.Fatalf("fields %s, want %s", got[1:], want)
 		}
 	})
+}
+
+// TestHeaderJSON: a Header is a text in JSON, and comes back from it.
+func TestHeaderJSON(t *testing.T) {
+	type envelope struct{ Header Header }
+	for _, h := range []Header{{}, header(t, "A", "1"), header(t, "$Odd!", "ü \"x\" <&>", "A", "1", "a", "2", "A", "", "last", "\t\xe2\x82\xac")} {
+		doc, err := json.Marshal(envelope{h})
+		must(t, err)
+		var back envelope
+		must(t, json.Unmarshal(doc, &back))
+		if back.Header != h {
+			t.Errorf("%q came back as %q by %s", h.wire, back.Header.wire, doc)
+		}
+	}
+	var back envelope
+	for _, doc := range []string{`{"Header":"nonsense"}`, `{"Header":"NATS/1.0\r\nA B: 1\r\n\r\n"}`, `{"Header":7}`} {
+		if err := json.Unmarshal([]byte(doc), &back); err == nil {
+			t.Errorf("%s is read as %q", doc, back.Header.wire)
+		}
+	}
+	if _, err := json.Marshal(envelope{func() (h Header) { h.Set("A B", ""); return }()}); !errors.Is(err, ErrBadHeader) {
+		t.Errorf("an illegal one: %v", err)
+	}
 }

@@ -402,3 +402,32 @@ func TestRequestWithOwnInbox(t *testing.T) {
 		}
 	})
 }
+
+// TestDefaultTimeouts: what a context without a deadline gets when no option
+// says otherwise; a context's own deadline is the user's, longer or shorter.
+func TestDefaultTimeouts(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		n, s := fakeserver.One()
+		swallow(s, "svc")
+		nc := connect(t, n)
+		for _, own := range []time.Duration{0, time.Second, time.Hour} {
+			ctx, want := t.Context(), 5*time.Second
+			if own > 0 {
+				ctx, want = in(t, own), own
+			}
+			start := time.Now()
+			_, err := nc.Request(ctx, "svc", nil)
+			isErr(t, err, errDeadline)
+			if d := time.Since(start); d != want {
+				t.Errorf("after %v, want %v: %v", d, want, err)
+			}
+		}
+		if nc.RequestTimeout() != 5*time.Second {
+			t.Errorf("RequestTimeout is %v", nc.RequestTimeout())
+		}
+		for _, d := range []time.Duration{0, -1} {
+			_, err := Connect(t.Context(), "server", options(n, []Option{RequestTimeout(d)})...)
+			isErr(t, err, ErrInvalidOption)
+		}
+	})
+}

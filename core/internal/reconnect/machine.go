@@ -11,7 +11,7 @@ import (
 type Config struct {
 	OnePass     bool          // the first connect gives up after one round
 	NoReconnect bool          // the first loss ends it
-	MaxRounds   int           // failed rounds in a row before giving up; < 0: never
+	MaxRounds   int           // failed rounds since the last link before giving up; < 0: never
 	MinDelay    time.Duration // between rounds
 	MaxDelay    time.Duration
 	AbortOnAuth int // equal refusals in a row by one server; 0: never
@@ -42,7 +42,7 @@ type Action struct {
 	Kind   Kind
 	Server *Server
 	Until  time.Duration
-	Round  int  // Wait: failed rounds in a row
+	Round  int  // Wait: failed rounds, and links lost too soon, in a row
 	Auth   bool // GiveUp: because of refused credentials
 }
 
@@ -53,7 +53,8 @@ type Machine struct {
 
 	everUp bool
 	upAt   time.Duration
-	round  int       // failed rounds in a row
+	round  int       // rounds failed and links lost too soon, in a row: what the wait grows with
+	failed int       // rounds failed since the last link: what MaxRounds limits
 	todo   []*Server // still to be tried in this round
 	until  time.Duration
 	tried  bool // something was tried in this round
@@ -102,10 +103,8 @@ func (m *Machine) Next(now time.Duration, random float64) Action {
 
 // roundOver is reached when every server was tried, or has to be left alone.
 func (m *Machine) roundOver(now time.Duration, random float64) Action {
-	if m.tried {
-		m.round++
-	}
-	if !m.everUp && m.cfg.OnePass || m.cfg.MaxRounds >= 0 && m.round >= m.cfg.MaxRounds || len(m.pool.servers) == 0 {
+	m.countRound()
+	if !m.everUp && m.cfg.OnePass || m.exhausted() || len(m.pool.servers) == 0 {
 		m.ended = true
 		return Action{Kind: GiveUp}
 	}
@@ -116,6 +115,17 @@ func (m *Machine) roundOver(now time.Duration, random float64) Action {
 	m.begin()
 	return Action{Kind: Wait, Until: m.until, Round: m.round}
 }
+
+// countRound counts a round that is over, unless nothing was tried in it.
+func (m *Machine) countRound() {
+	if m.tried {
+		m.round++
+		m.failed++
+	}
+}
+
+// exhausted reports whether as many rounds failed as may.
+func (m *Machine) exhausted() bool { return m.cfg.MaxRounds >= 0 && m.failed >= m.cfg.MaxRounds }
 
 // delay is full jitter up to a bound that doubles with each round.
 func (m *Machine) delay(random float64) time.Duration {
@@ -158,10 +168,8 @@ func (m *Machine) Choose(s *Server) Action {
 		return Action{Kind: Wait}
 	}
 	if !slices.Contains(m.todo, s) {
-		if m.tried {
-			m.round++
-		}
-		if m.cfg.MaxRounds >= 0 && m.round >= m.cfg.MaxRounds {
+		m.countRound()
+		if m.exhausted() {
 			m.ended = true
 			return Action{Kind: GiveUp}
 		}
@@ -176,7 +184,7 @@ func (m *Machine) Choose(s *Server) Action {
 // count any more.
 func (m *Machine) Replace(servers []*Server) {
 	m.pool.Replace(servers)
-	m.round, m.until = 0, 0
+	m.round, m.failed, m.until = 0, 0, 0
 	m.begin()
 }
 
@@ -216,7 +224,7 @@ func (m *Machine) Failed(now time.Duration, s *Server, err error, refused string
 
 // Up reports that a link to s is up.
 func (m *Machine) Up(now time.Duration, s *Server) {
-	m.everUp, m.upAt = true, now
+	m.everUp, m.upAt, m.failed = true, now, 0
 	s.Attempts, s.LastErr = 0, nil
 	s.refusals, s.refusal, s.sameRefusal, s.notBefore = 0, "", 0, 0
 	m.pool.use(s)

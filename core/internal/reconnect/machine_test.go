@@ -322,6 +322,31 @@ func TestMaxRounds(t *testing.T) {
 	}
 }
 
+// A link begins the count anew, however short it was: what it leaves behind is
+// the wait, not a failed round.
+func TestShortLinksAreNoFailedRounds(t *testing.T) {
+	cfg := defaults
+	cfg.MaxRounds = 3
+	m := NewMachine(cfg, pool(t, "a"))
+	now := time.Duration(0)
+	for i := range 10 {
+		up(t, m, now)
+		m.Lost(now, 1, false)
+		a := m.Next(now, 1)
+		if want := now + min(cfg.MaxDelay, 100*ms<<i); a.Kind != Wait || a.Until != want || a.Round != i+1 {
+			t.Fatalf("short link %d: %+v, want a wait until %v", i, a, want)
+		}
+		now = a.Until
+	}
+	for i := range 3 {
+		tried, a := dials(t, m, now, 0.5)
+		if len(tried) != 1 || (a.Kind == GiveUp) != (i == 2) {
+			t.Fatalf("round %d: tried %v, then %+v", i+1, tried, a)
+		}
+		now = a.Until
+	}
+}
+
 func TestNoReconnect(t *testing.T) {
 	for _, cfg := range []Config{{NoReconnect: true, MaxRounds: -1}, {MaxRounds: 0}, {OnePass: true, NoReconnect: true, MaxRounds: 7}} {
 		m := NewMachine(cfg, pool(t, "a,b"))
