@@ -6,7 +6,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"net"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -136,51 +135,7 @@ func TestTLSLinkLost(t *testing.T) {
 	events, handler := ledger.NewEvents()
 	nc := ledger.Connect(t, "tls://"+proxy.Addr(), nats.RootCAs(srv.CAFile()), handler)
 	watcher := ledger.Connect(t, srv.URL(), nats.RootCAs(srv.CAFile()), nats.Name("watcher"))
-	seen := make(map[string]int)
-	sub, err := watcher.SubscribeSync("t.>", nats.PendingLimits(-1, -1))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := watcher.Flush(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	data := make([]byte, 2000)
-	for i := range 5000 {
-		switch i {
-		case 2000:
-			proxy.CutNow()
-		case 4000:
-			ledger.Wait[nats.Reconnected](t, events)
-			proxy.CutNow()
-		}
-		if err := nc.Publish("t."+strconv.Itoa(i), data); err != nil {
-			t.Fatal(err)
-		}
-	}
-	ledger.WaitN[nats.Reconnected](t, events, 2)
-	for nc.Flush(t.Context()) != nil {
-	}
-	if err := watcher.Flush(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	go func() { _ = sub.Drain(context.Background()) }()
-	for m, err := range sub.Messages(t.Context()) {
-		if err != nil {
-			t.Fatal(err)
-		}
-		seen[m.Subject]++
-	}
-	st := nc.Stats()
-	ledger.Sums(t, st)
-	for subject, n := range seen {
-		if n > 1 {
-			t.Errorf("%s came %d times", subject, n)
-		}
-	}
-	if missing := uint64(5000 - len(seen)); missing > st.OutUnknown {
-		t.Errorf("%d missing, only %d unknown", missing, st.OutUnknown)
-	}
-	t.Logf("%d confirmed, %d unknown, %d arrived", st.OutConfirmed, st.OutUnknown, len(seen))
+	ledger.Cuts(t, nc, watcher, events, "t", make([]byte, 2000), proxy.CutNow, proxy.CutNow)
 }
 
 // A server that does not like the client's certificate, or lack of one, is a

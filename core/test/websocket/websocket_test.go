@@ -198,54 +198,8 @@ func TestReconnect(t *testing.T) {
 		proxy := natstest.RunProxy(t, strings.TrimPrefix(srv.WebSocketURL(), "ws://"))
 		events, handler := ledger.NewEvents()
 		nc := ledger.Connect(t, "ws://"+proxy.Addr(), compress, handler)
-		subject := "re." + strconv.Itoa(len(t.Name()))
-		watcher := ledger.Connect(t, srv.URL())
-		seen := make(map[string]int)
-		sub, err := watcher.SubscribeSync(subject+".>", nats.PendingLimits(-1, -1))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := watcher.Flush(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		const count = 6000
-		data := text(1000)
-		for i := range count {
-			switch i {
-			case 2000:
-				proxy.CutIn(natstest.ClientToServer, 2_000)
-			case 4000:
-				ledger.Wait[nats.Reconnected](t, events)
-				proxy.CutNow()
-			}
-			if err := nc.Publish(subject+"."+strconv.Itoa(i), data); err != nil {
-				t.Fatal(err)
-			}
-		}
-		ledger.WaitN[nats.Reconnected](t, events, 2)
-		for nc.Flush(t.Context()) != nil {
-		}
-		if err := watcher.Flush(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		go func() { _ = sub.Drain(context.Background()) }()
-		for m, err := range sub.Messages(t.Context()) {
-			if err != nil {
-				t.Fatal(err)
-			}
-			seen[m.Subject]++
-		}
-		st := nc.Stats()
-		ledger.Sums(t, st)
-		for subject, n := range seen {
-			if n > 1 {
-				t.Errorf("%s came %d times", subject, n)
-			}
-		}
-		if missing := uint64(count - len(seen)); missing > st.OutUnknown {
-			t.Errorf("%d missing, only %d unknown", missing, st.OutUnknown)
-		}
-		t.Logf("%d confirmed, %d unknown, %d arrived", st.OutConfirmed, st.OutUnknown, len(seen))
+		ledger.Cuts(t, nc, ledger.Connect(t, srv.URL()), events, "re."+strconv.Itoa(len(t.Name())), text(1000),
+			func() { proxy.CutIn(natstest.ClientToServer, 2_000) }, proxy.CutNow)
 	})
 }
 
@@ -278,7 +232,7 @@ func TestDiscovery(t *testing.T) {
 	}
 	// It said why it closed.
 	if d := ledger.Wait[nats.Disconnected](t, events); !strings.Contains(d.Err.Error(), "1001") {
-		t.Logf("the end was %v", d.Err)
+		t.Errorf("the end was %v", d.Err)
 	}
 }
 

@@ -5,6 +5,7 @@ package ledger
 import (
 	"context"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -156,4 +157,53 @@ func (e *Events) All() []nats.Event {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return slices.Clone(e.all)
+}
+
+// Cuts publishes on nc while its link is cut, again and again, and watches from
+// another connection what arrives: nothing twice, and no more is missing than
+// the ledger calls unknown. events are nc's.
+func Cuts(t testing.TB, nc, watcher *nats.Conn, events *Events, subject string, data []byte, cuts ...func()) {
+	t.Helper()
+	const apart = 2000 // messages
+	sub, err := watcher.SubscribeSync(subject+".>", nats.PendingLimits(-1, -1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := watcher.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	count := apart * (len(cuts) + 1)
+	for i := range count {
+		if n := i / apart; i%apart == 0 && n > 0 {
+			if n > 1 {
+				WaitN[nats.Reconnected](t, events, n-1)
+			}
+			cuts[n-1]()
+		}
+		if err := nc.Publish(subject+"."+strconv.Itoa(i), data); err != nil {
+			t.Fatal(err)
+		}
+	}
+	WaitN[nats.Reconnected](t, events, len(cuts))
+	for nc.Flush(t.Context()) != nil {
+	}
+	if err := watcher.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	go func() { _ = sub.Drain(context.Background()) }()
+	seen := make(map[string]int)
+	for m, err := range sub.Messages(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if seen[m.Subject]++; seen[m.Subject] > 1 {
+			t.Errorf("%s came again", m.Subject)
+		}
+	}
+	st := nc.Stats()
+	Sums(t, st)
+	if missing := uint64(count - len(seen)); missing > st.OutUnknown {
+		t.Errorf("%d missing, only %d unknown", missing, st.OutUnknown)
+	}
+	t.Logf("%d confirmed, %d unknown, %d arrived", st.OutConfirmed, st.OutUnknown, len(seen))
 }
