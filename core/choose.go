@@ -33,7 +33,7 @@ func (nc *Conn) choose() (reconnect.Action, bool) {
 	if !searching {
 		return reconnect.Action{}, false
 	}
-	srv, wait, ok := nc.ask()
+	srv, wait, ok := nc.ask(nil)
 	if nc.ctx.Err() != nil || ok && !nc.pause(wait) {
 		return reconnect.Action{Kind: reconnect.Wait}, true // which ends at once
 	}
@@ -45,8 +45,9 @@ func (nc *Conn) choose() (reconnect.Action, bool) {
 	return nc.machine.Choose(srv), true
 }
 
-// ask asks the user. It reports false if he has no choice, or an illegal one.
-func (nc *Conn) ask() (srv *reconnect.Server, wait time.Duration, ok bool) {
+// ask asks the user. It reports false if there is no choice, or an illegal one,
+// and when until is closed first: then the answer is passed over.
+func (nc *Conn) ask(until <-chan struct{}) (srv *reconnect.Server, wait time.Duration, ok bool) {
 	type choice struct {
 		url  string
 		wait time.Duration
@@ -60,6 +61,7 @@ func (nc *Conn) ask() (srv *reconnect.Server, wait time.Duration, ok bool) {
 	var c choice
 	select {
 	case c = <-answer:
+	case <-until:
 	case <-nc.ctx.Done():
 	}
 	if c.url == "" {

@@ -103,11 +103,11 @@ func (m *migration) wait(d time.Duration) bool {
 // candidates are the servers to try: the user's choice, or all others in order.
 func (m *migration) candidates() []*reconnect.Server {
 	if m.nc.cfg.choose != nil {
-		srv, wait, ok := m.nc.ask()
-		if ok && srv != m.from {
-			if !m.wait(max(wait, 0)) {
-				return nil
-			}
+		srv, wait, ok := m.nc.ask(m.old.Ended())
+		switch {
+		case !m.going() || ok && srv != m.from && !m.wait(wait):
+			return nil
+		case ok && srv != m.from:
 			return []*reconnect.Server{srv}
 		}
 	}
@@ -201,13 +201,9 @@ func (m *migration) takeOver() {
 	}
 	nc.epoch = m.epoch
 	nc.rcv = m.rcv
-	for info := m.rcv.lastInfo.Load(); info != nil; { // the reader may be at it, too
+	// The reader may be at it, too: what it knew last counts.
+	for info := m.rcv.lastInfo.Load(); info != nil && info != nc.info.Load(); info = m.rcv.lastInfo.Load() {
 		nc.setInfo(info)
-		if next := m.rcv.lastInfo.Load(); next == info {
-			break
-		} else {
-			info = next
-		}
 	}
 	if dropped > 0 {
 		nc.tooLarge(dropped, m.info.MaxPayload)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/perigee-go/nats/core/internal/fakeserver"
+	"github.com/perigee-go/nats/core/internal/wire"
 )
 
 // leave tells the clients of a that it is in lame duck mode, and of b.
@@ -349,4 +350,55 @@ func TestMigrateByChoice(t *testing.T) {
 			t.Errorf("at %s, %+v", nc.ConnectedURL(), nc.Stats())
 		}
 	})
+}
+
+// TestMigrateChoiceBlocks: a user who does not answer does not hide that the old
+// link has ended.
+func TestMigrateChoiceBlocks(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		n := fakeserver.New()
+		a := n.Host("a:1")
+		n.Host("b:2")
+		log := &eventLog{}
+		var asked atomic.Int32
+		leave := make(chan struct{})
+		nc := connectTo(t, n, "a:1,b:2", DontRandomize(), MigrateOnLameDuck(), log.option(),
+			ReconnectToServer(func([]Server, ServerInfo) (string, time.Duration) {
+				if asked.Add(1) == 1 {
+					<-leave
+				}
+				return "b:2", 0
+			}))
+		a.Peer().SendInfo(map[string]any{"ldm": true})
+		pass(2 * time.Second)
+		if asked.Load() != 1 {
+			t.Fatalf("asked %d times", asked.Load())
+		}
+		a.Stop()
+		pass(time.Second)
+		if nc.ConnectedURL() != "nats://b:2" || len(of[Disconnected](log)) != 1 {
+			t.Errorf("at %q, events %s", nc.ConnectedURL(), log.kinds())
+		}
+		close(leave)
+	})
+}
+
+// TestMigrateDropsWithoutCopying: what comes on both links is not copied to be
+// dropped.
+func TestMigrateDropsWithoutCopying(t *testing.T) {
+	nc := &Conn{}
+	d := &receiver{nc: nc, part: arriving}
+	s := &Subscription{nc: nc, kind: kindHandler, subject: "a"}
+	frame := []byte(fakeserver.Frame("a", 1, "", "", strings.Repeat("x", 10_000)))
+	var p wire.Parser
+	var f wire.Frame
+	if ok, err := p.Parse(frame, &f); !ok || err != nil {
+		t.Fatal(err)
+	}
+	if n := testing.AllocsPerRun(100, func() { d.takeOver(s, frame, &f) }); n > 0 {
+		t.Errorf("%v allocations", n)
+	}
+	if d.orphaned == 0 || s.seen != d.orphaned {
+		t.Errorf("%d orphaned, %d seen", d.orphaned, s.seen)
+	}
 }

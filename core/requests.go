@@ -193,12 +193,19 @@ func (r *requests) answer(p *pending, m Msg) {
 	r.settle(p, outcome{msg: m}, &r.count.answered)
 }
 
-// copyMsg makes a message with memory of its own, in one allocation.
-func copyMsg(b []byte, f *wire.Frame) Msg {
+// copyFrame copies header, payload, reply and subject, in this order, into memory
+// of their own.
+func copyFrame(b []byte, f *wire.Frame) []byte {
 	mem := make([]byte, f.Size+f.ReplyLen+f.SubjectLen)
 	n := copy(mem, b[f.Body:f.Body+f.Size])
 	n += copy(mem[n:], b[f.Reply:f.Reply+f.ReplyLen])
 	copy(mem[n:], b[f.Subject:f.Subject+f.SubjectLen])
+	return mem
+}
+
+// copyMsg makes a message with memory of its own, in one allocation.
+func copyMsg(b []byte, f *wire.Frame) Msg {
+	mem := copyFrame(b, f)
 	str := func(at, n int) string {
 		if n == 0 {
 			return ""
@@ -375,11 +382,10 @@ func (r *requests) send(out *outbox.Outbox, l *link.Link, p *pending, header str
 	}
 	var at outbox.Position
 	var batch []byte
-	lent := false
-	if l != nil && r.count.open == 1 {
-		at, batch, retry, err, lent = l.Lend(p.subject, p.reply, header, data)
-	}
-	if !lent {
+	lent := l != nil && r.count.open == 1 && l.Borrow()
+	if lent {
+		at, batch, retry, err = l.Lend(p.subject, p.reply, header, data)
+	} else {
 		at, retry, err = out.Request(p.subject, p.reply, header, data)
 	}
 	if retry == nil && err == nil {
@@ -387,7 +393,7 @@ func (r *requests) send(out *outbox.Outbox, l *link.Link, p *pending, header str
 	}
 	r.mu.Unlock()
 	if lent {
-		l.WriteLent(batch)
+		l.Return(batch)
 	}
 	return retry, err
 }

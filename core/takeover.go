@@ -42,27 +42,27 @@ func (d *receiver) takeOver(s *Subscription, b []byte, f *wire.Frame) bool {
 
 // single hands one message over, without s.chain.
 func (d *receiver) single(s *Subscription, b []byte, f *wire.Frame) {
+	if !d.wants(s) {
+		d.orphaned++
+		return
+	}
 	size := f.Size
-	mem := make([]byte, size+f.ReplyLen+f.SubjectLen)
-	at := copy(mem, b[f.Body:f.Body+size])
-	at += copy(mem[at:], b[f.Reply:f.Reply+f.ReplyLen])
-	copy(mem[at:], b[f.Subject:f.Subject+f.SubjectLen])
+	mem := copyFrame(b, f)
 
 	s.mu.Lock()
-	s.seen++
-	max := s.max.Load()
-	if s.closed || d.part == arriving && s.queue == "" || max > 0 && s.received.Load() >= max {
+	if s.closed {
 		s.mu.Unlock()
 		d.orphaned++
 		return
 	}
 	d.entries = append(d.entries[:0], queue.Make(mem, size, f.HeaderLen, f.ReplyLen, f.SubjectLen))
 	n, dropped := 1, uint64(0)
-	if !d.makeRoom(s, size) {
+	if !s.makeRoom(size) {
 		n, size, dropped = 0, 0, 1
 		d.entries = d.entries[:0]
 	}
 	feed := d.enter(s, n, size, dropped)
+	s.seen++
 	s.received.Add(1)
 	s.mu.Unlock()
 	clear(d.entries)
@@ -75,9 +75,22 @@ func (d *receiver) single(s *Subscription, b []byte, f *wire.Frame) {
 	d.checkUsedUp(s)
 }
 
+// wants reports whether s is to have a message of the new link, and counts one
+// that it is not to have.
+func (d *receiver) wants(s *Subscription) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	max := s.max.Load()
+	if d.part == arriving && s.queue == "" || max > 0 && s.received.Load() >= max {
+		s.seen++
+		return false
+	}
+	return true
+}
+
 // makeRoom applies the pending limits to one more message, and reports whether
-// it fits; s.mu held.
-func (d *receiver) makeRoom(s *Subscription, size int) bool {
+// it fits; mu held.
+func (s *Subscription) makeRoom(size int) bool {
 	for {
 		msgs, bytes := s.pending()
 		limit, limitB := s.limitMsgs.Load(), s.limitBytes.Load()

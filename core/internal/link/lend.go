@@ -2,25 +2,28 @@ package link
 
 import "github.com/perigee-go/nats/core/internal/outbox"
 
-// Lend accepts a request as Outbox.Request does and, if nothing waits and the
-// kernel takes it at once, lets the caller write it: a request with nothing
-// beside it then has one goroutine less on its way. If ok is false nothing was
-// done: this link cannot, or somebody else is at it. If it is true, WriteLent
-// must follow; between the two the caller may do what does not wait.
-func (l *Link) Lend(subj, reply, header string, data []byte) (at outbox.Position, batch []byte, retry <-chan struct{}, err error, ok bool) {
+// A request with nothing beside it has one goroutine less on its way if the
+// caller writes it. Borrow, Lend and Return are what it calls, in this order;
+// between them it may do what does not wait.
+
+// Borrow reports whether the caller may write now. If this link cannot lend the
+// writer's place, or somebody else has it, nothing was done.
+func (l *Link) Borrow() bool {
 	// The end of a link waits for this lock, and keeps it: a batch is never in
 	// a borrower's hands when its fate is decided. Nothing behind it waits.
-	if l.prompt == nil || !l.lending.TryLock() {
-		return at, nil, nil, nil, false
-	}
-	l.lentAt = l.now()
-	at, batch, retry, err = l.out.Load().Lend(l.lentAt, subj, reply, header, data)
-	return at, batch, retry, err, true
+	return l.prompt != nil && l.lending.TryLock()
 }
 
-// WriteLent writes what Lend gave, as much as the kernel takes. It does not
-// wait.
-func (l *Link) WriteLent(batch []byte) {
+// Lend accepts a request as Outbox.Request does. If nothing waits, batch is for
+// the caller to write.
+func (l *Link) Lend(subj, reply, header string, data []byte) (at outbox.Position, batch []byte, retry <-chan struct{}, err error) {
+	l.lentAt = l.now()
+	return l.out.Load().Lend(l.lentAt, subj, reply, header, data)
+}
+
+// Return writes what Lend gave, as much as the kernel takes, and gives the place
+// back. It does not wait.
+func (l *Link) Return(batch []byte) {
 	if batch != nil {
 		n := l.prompt.Write(batch)
 		l.out.Load().GiveBack(n, l.lentAt)

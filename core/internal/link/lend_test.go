@@ -86,13 +86,14 @@ func lendUntil(t *testing.T, l *Link, subj string, data []byte) (batch []byte) {
 	until(t, "never lent", func() bool {
 		var retry <-chan struct{}
 		var err error
-		var ok bool
-		_, batch, retry, err, ok = l.Lend(subj, "r", "", data)
-		if err != nil || retry != nil || !ok {
-			t.Fatalf("%v, %v, %v", retry, err, ok)
+		if !l.Borrow() {
+			t.Fatal("not lent")
+		}
+		if _, batch, retry, err = l.Lend(subj, "r", "", data); err != nil || retry != nil {
+			t.Fatal(retry, err)
 		}
 		if batch == nil {
-			l.WriteLent(nil)
+			l.Return(nil)
 			until(t, "the writer is stuck", func() bool { return l.cfg.Outbox.Buffered() == 0 })
 		}
 		return batch != nil
@@ -110,7 +111,7 @@ func TestLentPartly(t *testing.T) {
 	}()
 	data := bytes.Repeat([]byte("x"), 60_000)
 	for range 20 {
-		l.WriteLent(lendUntil(t, l, "large", data))
+		l.Return(lendUntil(t, l, "large", data))
 	}
 	until(t, "the rest does not leave", func() bool { return out.Counts().Buffered == 0 })
 	_ = l.conn.(*net.TCPConn).CloseWrite()
@@ -127,11 +128,14 @@ func TestLentToAStalledPeer(t *testing.T) {
 	data := bytes.Repeat([]byte("x"), 60_000)
 	held := 0
 	for ; held < 1000; held++ { // until the kernel is full
-		_, batch, _, err, ok := l.Lend("large", "r", "", data)
-		if err != nil || !ok {
-			t.Fatal(err, ok)
+		if !l.Borrow() {
+			t.Fatal("not lent")
 		}
-		l.WriteLent(batch)
+		_, batch, _, err := l.Lend("large", "r", "", data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.Return(batch)
 		if out.Buffered() > 1<<20 {
 			break
 		}
@@ -142,7 +146,7 @@ func TestLentToAStalledPeer(t *testing.T) {
 	l.End(io.ErrClosedPipe)
 	out.Halt(1)
 	_ = l.Wait()
-	if _, _, _, _, ok := l.Lend("a", "r", "", nil); ok {
+	if l.Borrow() {
 		t.Error("lent after the end")
 	}
 	_, unknown := out.Detach(true, nil)
@@ -162,9 +166,11 @@ func TestLentAtTheEnd(t *testing.T) {
 			wg.Go(func() {
 				started <- struct{}{}
 				for {
-					_, batch, _, err, ok := l.Lend("a", "r", "", []byte("x"))
-					if ok {
-						l.WriteLent(batch)
+					var err error
+					if l.Borrow() {
+						var batch []byte
+						_, batch, _, err = l.Lend("a", "r", "", []byte("x"))
+						l.Return(batch)
 					}
 					select {
 					case <-l.Ended():
