@@ -246,7 +246,8 @@ func RetryOnFailedConnect(on bool) Option {
 func NoReconnect() Option { return option("NoReconnect", func(c *config) { c.noReconnect = true }) }
 
 // MaxReconnects closes the Conn after n rounds over all servers failed in a row.
-// 0 is NoReconnect; below 0, the default, there is no end.
+// A link, however short, begins the count anew. 0 is NoReconnect; below 0, the
+// default, there is no end.
 func MaxReconnects(n int) Option { return option("MaxReconnects", func(c *config) { c.maxRounds = n }) }
 
 // ReconnectBackoff bounds the wait between two rounds over all servers: a random
