@@ -133,7 +133,7 @@ func TestTLSLinkLost(t *testing.T) {
 	srv := natstest.Run(t, natstest.TLS())
 	proxy := natstest.RunProxy(t, srv.Addr())
 	events, handler := ledger.NewEvents()
-	nc := ledger.Connect(t, "tls://"+proxy.Addr(), nats.RootCAs(srv.CAFile()), handler)
+	nc := ledger.Connect(t, "tls://"+proxy.Addr(), nats.RootCAs(srv.CAFile()), handler, nats.ReconnectBufSize(16<<20))
 	watcher := ledger.Connect(t, srv.URL(), nats.RootCAs(srv.CAFile()), nats.Name("watcher"))
 	ledger.Cuts(t, nc, watcher, events, "t", make([]byte, 2000), proxy.CutNow, proxy.CutNow)
 }

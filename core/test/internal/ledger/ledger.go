@@ -161,7 +161,9 @@ func (e *Events) All() []nats.Event {
 
 // Cuts publishes on nc while its link is cut, again and again, and watches from
 // another connection what arrives: nothing twice, and no more is missing than
-// the ledger calls unknown. events are nc's.
+// the ledger calls unknown. events are nc's. All that is published has to fit
+// into the reconnect buffer of nc: the next cut may come before any of it is
+// written.
 func Cuts(t testing.TB, nc, watcher *nats.Conn, events *Events, subject string, data []byte, cuts ...func()) {
 	t.Helper()
 	const apart = 2000 // messages
