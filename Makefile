@@ -36,7 +36,7 @@ endef
 # Targets do not share two cores well, and their output is read by people.
 .NOTPARALLEL:
 
-.PHONY: help demo build test race test-alone test-386 fuzz flake bench bench-quick examples cover \
+.PHONY: help demo build test race test-alone test-386 fuzz figures flake bench bench-quick examples cover \
 	lint fmt vet vet-cross staticcheck tidy work guards mods layers api api-update parity parity-check \
 	tidy-check proxy verify vuln ci clean tools
 
@@ -71,6 +71,14 @@ fuzz: ## Fuzz: T=core/internal/wire/FuzzParse TIME=2m; without T each target of 
 		echo "== fuzz $$target for $(TIME)"; \
 		go test "./$${target%/*}" -run '^$$' -fuzz "^$${target##*/}\$$" -fuzztime $(TIME) || exit 1; \
 	done
+
+figures: ## Print the figures that docs/reliability.md promises, at the size of a change
+	@mkdir -p .tmp && rm -f .tmp/figures.txt
+	@PERIGEE_FIGURES=$(CURDIR)/.tmp/figures.txt; export PERIGEE_FIGURES; \
+	for module in $(or $(M),core core/test); do \
+		(cd $$module && go test -count=1 -run '^TestFigure' ./...) || exit 1; \
+	done
+	@sort -k2n .tmp/figures.txt
 
 flake: ## Run all tests N times with the race detector, to find those that fail sometimes
 	$(call each,$(MODULES),go test -race -shuffle=on -count=$(N) -failfast ./...)
