@@ -326,6 +326,7 @@ func (nc *Conn) linkUp(srv *reconnect.Server, l *link.Link) {
 	nc.machine.Up(nc.now(), srv)
 	nc.server = publicServer(srv, true)
 	nc.secured = l.Secure()
+	srv.Upgraded = srv.Upgraded || nc.secured && !srv.WebSocket()
 	nc.links++
 	first := !nc.everUp
 	nc.everUp = true

@@ -233,22 +233,36 @@ func TestLossOverTLS(t *testing.T) {
 }
 
 // TestTLSIsNotLostOnAReconnect: a server that spoke TLS and now says that it
-// needs none, as somebody on the path might, does not get secrets in clear when
-// TLS was asked for.
+// needs none, as somebody on the path might, does not get secrets in clear:
+// neither when TLS was asked for nor when the server had demanded it. The same
+// holds for servers that it named inside TLS.
 func TestTLSIsNotLostOnAReconnect(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		n, s := fakeserver.One()
-		secure(t, s, false, "server")
-		log := &eventLog{}
-		nc := connectTo(t, n, "tls://u:s3cret@server", trust(), log.option())
-		s.TLS(nil, false)
-		s.SetInfo("tls_required", nil)
-		lose(s)
-		isErr(t, nc.Flush(in(t, 10*time.Second)), errDeadline)
-		if strings.Contains(s.Peer().Raw(), "CONNECT") {
-			t.Errorf("sent %q", s.Peer().Raw())
-		}
-		es := of[ConnectFailed](log)
-		isErr(t, es[0].Err, ErrSecureNotOffered)
-	})
+	for _, scheme := range []string{"tls", "nats"} {
+		t.Run(scheme, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				n, s := fakeserver.One()
+				secure(t, s, false, "server", "other")
+				s.SetInfo("tls_required", true)
+				other := n.Host("other:4222")
+				log := &eventLog{}
+				nc := connectTo(t, n, scheme+"://u:s3cret@server", log.option(), option("SystemRoots", func(c *config) {
+					c.tls = fakeserver.SharedCA().Client() // TLS is not asked for
+				}))
+				s.Peer().SendInfo(map[string]any{"connect_urls": []string{"other:4222"}})
+				synctest.Wait()
+				s.TLS(nil, false)
+				s.SetInfo("tls_required", nil)
+				lose(s)
+				isErr(t, nc.Flush(in(t, 10*time.Second)), errDeadline)
+				for name, host := range map[string]*fakeserver.Server{"server": s, "other": other} {
+					if p := host.Peer(); p == nil || strings.Contains(p.Raw(), "CONNECT") {
+						t.Errorf("%s was not dialed, or got more than it should", name)
+					}
+				}
+				for _, e := range of[ConnectFailed](log) {
+					isErr(t, e.Err, ErrSecureNotOffered)
+				}
+			})
+		})
+	}
 }

@@ -74,8 +74,8 @@ func (p *Pool) Replace(servers []*Server) {
 
 // Discover replaces the discovered members by the addresses that INFO named.
 // Members that the user named stay, and the one in use. An address that is no
-// host:port is passed over. from is the server whose INFO it was: its scheme
-// and user are taken over, and its name if the address is a bare IP, which no
+// host:port is passed over. from is the server whose INFO it was: its scheme,
+// user and demand for TLS are taken over, and its name if the address is a bare IP, which no
 // certificate may have. If the pool is of the other kind by now, with or without
 // WebSocket, the addresses are no use.
 func (p *Pool) Discover(addresses []string, from *Server) (added, removed []*Server) {
@@ -88,7 +88,7 @@ func (p *Pool) Discover(addresses []string, from *Server) (added, removed []*Ser
 		if err != nil || host == "" || !validPort(port) || len(named) == maxDiscovered {
 			continue
 		}
-		s := &Server{Scheme: from.Scheme, Host: host, Port: port, User: from.User, TLSName: host, Discovered: true}
+		s := &Server{Scheme: from.Scheme, Host: host, Port: port, User: from.User, TLSName: host, Discovered: true, Upgraded: from.Upgraded}
 		if net.ParseIP(host) != nil {
 			s.TLSName = from.TLSName
 		}

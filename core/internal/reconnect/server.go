@@ -24,6 +24,7 @@ type Server struct {
 	User       *url.Userinfo
 	TLSName    string // the name its certificate must have
 	Discovered bool   // named by INFO, not by the user
+	Upgraded   bool   // it asked for TLS once, or the one that named it did
 
 	Attempts int   // failed ones since the last success
 	LastErr  error // of the last failed attempt
@@ -46,8 +47,9 @@ func (s *Server) same(o *Server) bool { return strings.EqualFold(s.Host, o.Host)
 // equal reports whether two are one: a gateway may lead to several servers.
 func (s *Server) equal(o *Server) bool { return s.same(o) && s.Path == o.Path && s.Query == o.Query }
 
-// Secure reports whether the URL demands TLS.
-func (s *Server) Secure() bool { return s.Scheme == "tls" || s.Scheme == "wss" }
+// Secure reports whether TLS is a must: the URL says so, or the server did once.
+// Whoever stands on the path later could take the demand out of an INFO.
+func (s *Server) Secure() bool { return s.Scheme == "tls" || s.Scheme == "wss" || s.Upgraded }
 
 // WebSocket reports whether the server is reached through a WebSocket.
 func (s *Server) WebSocket() bool { return s.Scheme == "ws" || s.Scheme == "wss" }
