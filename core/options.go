@@ -111,7 +111,8 @@ func IgnoreDiscoveredServers() Option {
 }
 
 // Timeout bounds one attempt to connect: dial, TLS, INFO, CONNECT and PONG; the
-// re-subscribes have as much again. Default 5 s.
+// re-subscribes have as much again. The addresses of a host name share it; they
+// are tried beside each other, 250 ms apart. Default 5 s.
 func Timeout(d time.Duration) Option {
 	return positive("Timeout", d, func(c *config) { c.timeout = d })
 }
