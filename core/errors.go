@@ -142,7 +142,8 @@ func (e *PermissionError) Error() string {
 // Is makes it an ErrPermission.
 func (e *PermissionError) Is(target error) bool { return target == ErrPermission }
 
-// ServerError is an -ERR without a value of its own.
+// ServerError is an -ERR without a value of its own. Text is what the server
+// said, at most 1 KiB of it, without what cannot be printed.
 type ServerError struct{ Text string }
 
 func (e *ServerError) Error() string { return "nats: server error: " + e.Text }

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/perigee-go/nats/core/internal/link"
 	"github.com/perigee-go/nats/core/internal/transport"
@@ -56,7 +57,7 @@ func parseServerError(text string) serverError {
 		}
 		e := serverError{err: c.err, closes: true, auth: c.auth}
 		if e.err == nil {
-			e.err = &ServerError{text}
+			e.err = &ServerError{printable(text)}
 		}
 		return e
 	}
@@ -66,7 +67,23 @@ func parseServerError(text string) serverError {
 	if strings.HasPrefix(lower, "maximum subscriptions exceeded") {
 		return serverError{err: ErrMaxSubscriptions}
 	}
-	return serverError{err: &ServerError{text}}
+	return serverError{err: &ServerError{printable(text)}}
+}
+
+// maxServerText is how much of what a server says is passed on: it ends in logs.
+const maxServerText = 1024
+
+// printable makes text harmless to whoever prints it.
+func printable(text string) string {
+	if len(text) > maxServerText {
+		text = text[:maxServerText] + "..."
+	}
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, text)
 }
 
 // parsePermission reads the forms of a permissions violation. Subjects in it
@@ -198,7 +215,7 @@ func classify(err error) (refused string, out error) {
 	case errors.As(err, &se):
 		e := parseServerError(se.Text)
 		if e.auth {
-			refused = se.Text
+			refused = printable(se.Text)
 		}
 		return refused, e.err
 	case errors.Is(err, link.ErrStale):

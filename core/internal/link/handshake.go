@@ -14,7 +14,12 @@ import (
 	"github.com/perigee-go/nats/core/internal/wire"
 )
 
-const minRead = 8 << 10
+const (
+	minRead = 8 << 10
+	// longestLine is the most that an unfinished line needs; the parser refuses
+	// longer ones.
+	longestLine = wire.MaxInfoLine + minRead
+)
 
 // Refusals of a handshake.
 var (
@@ -29,7 +34,7 @@ var (
 // ServerError is an -ERR that came before the link was up.
 type ServerError struct{ Text string }
 
-func (e *ServerError) Error() string { return "server: " + e.Text }
+func (e *ServerError) Error() string { return fmt.Sprintf("server: %.1024q", e.Text) }
 
 // usualControlLine is what a server accepts by default between the name of an
 // operation and the end of its line, CONNECT included.
@@ -251,7 +256,7 @@ func (l *Link) makeSpace(need int) {
 		n = min(max(need, 2*n), maxAhead)
 	}
 	if l.w == len(l.buf) {
-		n = max(n, 2*len(l.buf))
+		n = max(n, min(2*len(l.buf), longestLine))
 	}
 	if n > len(l.buf) {
 		b := make([]byte, n)

@@ -89,21 +89,6 @@ func checkEvents(t *testing.T, what string, got, want []string) {
 	}
 }
 
-// B16: whatever the reads return, the sink is told the same.
-func TestReadInPieces(t *testing.T) {
-	rng := rand.New(rand.NewPCG(1, 2))
-	stream, want := session(rng, 5, 0, 1, 100, 300)
-	live(t, func(t *testing.T, r *rig) {
-		for cut := range len(stream) {
-			r.srv.send(stream[:cut])
-			synctest.Wait()
-			r.srv.send(stream[cut:])
-			synctest.Wait()
-			checkEvents(t, fmt.Sprint("cut at ", cut), r.sink.take(), want)
-		}
-	})
-}
-
 func TestReadOfAllSizes(t *testing.T) {
 	seed := rand.Uint64()
 	t.Log("seed", seed)
