@@ -36,7 +36,7 @@ endef
 # Targets do not share two cores well, and their output is read by people.
 .NOTPARALLEL:
 
-.PHONY: help demo build test race test-alone test-386 fuzz figures flake bench bench-quick examples cover \
+.PHONY: help demo build test race test-alone test-386 fuzz fuzz-short figures flake bench bench-quick examples cover \
 	lint fmt vet vet-cross staticcheck tidy work guards mods layers api api-update parity parity-check \
 	tidy-check proxy verify vuln ci clean tools
 
@@ -60,9 +60,8 @@ race: ## The same with the race detector
 test-alone: ## core and natstest outside the workspace, as their users build them
 	$(call each,core orbit/natstest,GOWORK=off go test -shuffle=on ./...)
 
-test-386: ## Protocol tests where an int has 32 bits
-	@if [ -d core/internal/wire ] && ls core/internal/wire/*.go >/dev/null 2>&1; then \
-		cd core && GOARCH=386 go test -shuffle=on ./internal/wire/...; fi
+test-386: ## The tests of core where an int has 32 bits
+	$(call each,core,GOARCH=386 go test -shuffle=on ./...)
 
 fuzz: ## Fuzz: T=core/internal/wire/FuzzParse TIME=2m; without T each target of core for TIME
 	@mkdir -p .tmp; targets="$(T)"; if [ -z "$$targets" ]; then \
@@ -76,6 +75,9 @@ fuzz: ## Fuzz: T=core/internal/wire/FuzzParse TIME=2m; without T each target of 
 		total=$$((total + $${n:-0})); count=$$((count + 1)); \
 	done; \
 	echo "figure 13: $$total executions of $$count targets without a crash, a hang or a breach (promised: 20000000 at TIME=1m)"
+
+fuzz-short:
+	@$(MAKE) -s fuzz TIME=3s
 
 figures: ## Print the figures that docs/reliability.md promises, at the size of a change
 	@mkdir -p .tmp && rm -f .tmp/figures.txt
@@ -173,7 +175,7 @@ vuln: ## Known vulnerabilities in what we require; asks a database on the networ
 
 ## --- everything
 
-ci: build lint guards tidy-check test race test-alone test-386 ## All that must pass before a change is merged
+ci: build lint guards tidy-check test race test-alone test-386 fuzz-short ## All that must pass before a change is merged
 
 tidy-check: tools
 	@$(BIN)/mods tidy -diff
