@@ -10,6 +10,7 @@ M    ?=
 N    ?= 20
 T    ?=
 TIME ?= 30s
+SOAK ?= 2h
 ARGS ?=
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
@@ -18,6 +19,7 @@ GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 BIN   := $(CURDIR)/.tmp/bin
 export PATH := $(BIN):$(PATH)
 ROOT   = $(CURDIR)/
+comma := ,
 # The directories of the modules, below the root.
 MODULES = $(or $(M),$(patsubst $(ROOT)%,%,$(shell go list -m -f '{{.Dir}}')))
 
@@ -36,7 +38,7 @@ endef
 # Targets do not share two cores well, and their output is read by people.
 .NOTPARALLEL:
 
-.PHONY: help demo build test race test-alone test-386 fuzz fuzz-short figures flake bench bench-quick examples cover \
+.PHONY: help demo build test race test-alone test-386 fuzz fuzz-short figures soak flake bench bench-quick examples cover \
 	lint fmt vet vet-cross staticcheck tidy work guards mods layers api api-update parity parity-check \
 	tidy-check proxy verify vuln ci clean tools
 
@@ -87,8 +89,11 @@ figures: ## Print the figures that docs/reliability.md promises, at the size of 
 	done
 	@sort -k2n .tmp/figures.txt
 
-flake: ## Run all tests N times with the race detector, to find those that fail sometimes
-	$(call each,$(MODULES),go test -race -shuffle=on -count=$(N) -failfast ./...)
+soak: tools ## The figures at larger sizes, races and fuzzing, for SOAK=2h; goes on where it was; ARGS=-new begins anew
+	@$(BIN)/soak -time $(SOAK) $(ARGS)
+
+flake: ## Run all tests N times on 1, 2 and 8 processors with the race detector, to find those that fail sometimes
+	$(call each,$(MODULES),go test -race -shuffle=on -cpu 1$(comma)2$(comma)8 -count=$(N) -failfast -timeout 60m ./...)
 
 cover: ## Test coverage of core, its integration tests included, in .tmp/cover.html
 	@mkdir -p .tmp
