@@ -5,6 +5,7 @@ import (
 	"errors"
 	"iter"
 	"log/slog"
+	"strings"
 	"sync"
 )
 
@@ -130,7 +131,7 @@ func (nc *Conn) logEvent(e Event) {
 			level = slog.LevelError
 		}
 	}
-	log.LogAttrs(context.Background(), level, "nats: "+e.String(), slog.String("connection", nc.cfg.name))
+	log.LogAttrs(context.Background(), level, "nats: "+strings.TrimPrefix(e.String(), "nats: "), slog.String("connection", nc.cfg.name))
 }
 
 // eventStream is one range over Conn.Events.

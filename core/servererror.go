@@ -70,6 +70,10 @@ func parseServerError(text string) serverError {
 	return serverError{err: &ServerError{printable(text)}}
 }
 
+// maxPermissionText is more than the subject and the queue group of one of our
+// operations take, with all their bytes escaped.
+const maxPermissionText = 5 * maxSubject
+
 // maxServerText is how much of what a server says is passed on: it ends in logs.
 const maxServerText = 1024
 
@@ -106,6 +110,9 @@ func parsePermission(text, lower string) (serverError, bool) {
 		pe.Operation = "subscription"
 		rest = text[len(subscribe):]
 	default:
+		return e, false
+	}
+	if len(text) > maxPermissionText {
 		return e, false
 	}
 	pe.Subject, rest = cutQuoted(rest)
