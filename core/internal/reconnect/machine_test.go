@@ -3,9 +3,11 @@ package reconnect
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -85,7 +87,7 @@ func TestRoundsAndBackOff(t *testing.T) {
 					t.Fatalf("asked during the wait: %+v", again)
 				}
 			}
-			now = a.Until
+			now = a.Until + s // no more attempts a second than there may be
 		}
 	}
 }
@@ -189,6 +191,74 @@ func TestFlappingLinks(t *testing.T) {
 		if len(at) > 120 {
 			t.Errorf("seed %d: %d attempts in two minutes", seed, len(at))
 		}
+	}
+}
+
+// reliability C19: however many servers refuse, and whatever chance says, there
+// are no more than maxAttempts in attemptsIn, and no more than one wait each.
+func TestAttemptsInASecond(t *testing.T) {
+	for _, servers := range []int{1, 4, 30, 200} {
+		for _, random := range []float64{0, 0.5} {
+			var urls []string
+			for i := range servers {
+				urls = append(urls, fmt.Sprintf("h%d", i))
+			}
+			m := NewMachine(defaults, pool(t, strings.Join(urls, ",")))
+			up(t, m, 0)
+			now := 10 * s
+			m.Lost(now, random, false)
+			tried := make(map[string]int)
+			var at []time.Duration
+			for turns := 0; now < 5*time.Minute; turns++ {
+				if turns > 2*len(at)+1 {
+					t.Fatalf("%d servers: %d turns for %d attempts", servers, turns, len(at))
+				}
+				switch a := m.Next(now, random); a.Kind {
+				case Dial:
+					tried[a.Server.Host]++
+					at = append(at, now)
+					m.Failed(now, a.Server, errDial, "")
+				case Wait:
+					now = a.Until
+				default:
+					t.Fatalf("%+v", a)
+				}
+			}
+			for i := maxAttempts; i < len(at); i++ {
+				if took := at[i] - at[i-maxAttempts]; took < attemptsIn {
+					t.Fatalf("%d servers, random %v: %d attempts in %v", servers, random, maxAttempts+1, took)
+				}
+			}
+			if len(tried) != servers || slices.Max(slices.Collect(maps.Values(tried)))-slices.Min(slices.Collect(maps.Values(tried))) > 1 {
+				t.Errorf("%d servers were not tried in turn: %v", servers, tried)
+			}
+		}
+	}
+}
+
+// The user's own wish is not held up; nor is the one pass of a first connect.
+func TestAttemptsThatDoNotWait(t *testing.T) {
+	m := NewMachine(defaults, pool(t, "a"))
+	for i := range 3 * maxAttempts {
+		a := m.Next(0, 0)
+		for a.Kind == Wait {
+			m.Now()
+			a = m.Next(0, 0)
+		}
+		if a.Kind != Dial {
+			t.Fatalf("%d: %+v", i, a)
+		}
+		m.Failed(0, a.Server, errDial, "")
+	}
+	var urls []string
+	for i := range 3 * maxAttempts {
+		urls = append(urls, fmt.Sprintf("h%d", i))
+	}
+	cfg := defaults
+	cfg.OnePass = true
+	m = NewMachine(cfg, pool(t, strings.Join(urls, ",")))
+	if tried, end := dials(t, m, 0, 0); len(tried) != len(urls) || end.Kind != GiveUp {
+		t.Errorf("%d of %d were tried, then %+v", len(tried), len(urls), end)
 	}
 }
 
