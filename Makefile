@@ -10,7 +10,9 @@ M    ?=
 N    ?= 20
 T    ?=
 TIME ?= 30s
-ARGS ?=
+SEED  ?=
+SEEDS ?= 200
+ARGS  ?=
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
@@ -36,7 +38,7 @@ endef
 # Targets do not share two cores well, and their output is read by people.
 .NOTPARALLEL:
 
-.PHONY: help demo build test race test-alone test-386 fuzz figures flake bench bench-quick examples cover \
+.PHONY: help demo build test race test-alone test-386 fuzz sim figures flake bench bench-quick examples cover \
 	lint fmt vet vet-cross staticcheck tidy work guards mods layers api api-update parity parity-check \
 	tidy-check proxy verify vuln ci clean tools
 
@@ -71,6 +73,10 @@ fuzz: ## Fuzz: T=core/internal/wire/FuzzParse TIME=2m; without T each target of 
 		echo "== fuzz $$target for $(TIME)"; \
 		go test "./$${target%/*}" -run '^$$' -fuzz "^$${target##*/}\$$" -fuzztime $(TIME) || exit 1; \
 	done
+
+sim: ## Simulate days of trouble, SEEDS of them; SEED=n replays one with its trace
+	@cd core && PERIGEE_SIM_SEED=$(SEED) PERIGEE_SIM_SEEDS=$(SEEDS) \
+		go test -count=1 -v -timeout 60m -run '^TestFigure1[89]' .
 
 figures: ## Print the figures that docs/reliability.md promises, at the size of a change
 	@mkdir -p .tmp && rm -f .tmp/figures.txt
@@ -168,7 +174,7 @@ vuln: ## Known vulnerabilities in what we require; asks a database on the networ
 
 ## --- everything
 
-ci: build lint guards tidy-check test race test-alone test-386 ## All that must pass before a change is merged
+ci: build lint guards tidy-check test sim race test-alone test-386 ## All that must pass before a change is merged
 
 tidy-check: tools
 	@$(BIN)/mods tidy -diff

@@ -250,6 +250,8 @@ func answer(r *rig, delay time.Duration, stop <-chan struct{}) (pings *atomic.In
 }
 
 // C10: a half-open link is found within 30 s, whatever goes on.
+//
+//perigee:allow live runs it in a bubble
 func TestHalfOpenLink(t *testing.T) {
 	for name, c := range map[string]struct {
 		during func(r *rig, stop chan struct{})
