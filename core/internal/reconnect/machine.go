@@ -154,14 +154,17 @@ func (m *Machine) countRound() {
 // exhausted reports whether as many rounds failed as may.
 func (m *Machine) exhausted() bool { return m.cfg.MaxRounds >= 0 && m.failed >= m.cfg.MaxRounds }
 
-// delay is full jitter up to a bound that doubles with each round.
+// delay is between half of a bound that doubles with each round and all of it.
+// Half is what keeps the clients of a server that comes back apart: see ADR
+// 6.
 func (m *Machine) delay(random float64) time.Duration {
 	bound := m.cfg.MaxDelay
 	if shift := max(m.round-1, 0); shift < maxDelayShift {
 		bound = min(bound, firstDelay<<shift)
 	}
 	bound = max(bound, m.cfg.MinDelay)
-	return m.cfg.MinDelay + time.Duration(random*float64(bound-m.cfg.MinDelay))
+	floor := max(m.cfg.MinDelay, bound/2)
+	return floor + time.Duration(random*float64(bound-floor))
 }
 
 // earliest is when the first server may be asked again.
