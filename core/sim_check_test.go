@@ -55,6 +55,7 @@ func (c *simClient) checkTurns() {
 // checkRate is called before each attempt.
 func (c *simClient) checkRate() {
 	now := c.now()
+	c.run.dials = append(c.run.dials, c.w.Now())
 	c.dialled = append(c.dialled, now)
 	if n := len(c.dialled); n > simRate {
 		if first := c.dialled[n-1-simRate]; now-first < time.Second {

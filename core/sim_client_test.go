@@ -27,6 +27,7 @@ type simClient struct {
 	no     int  // of the Conn
 	resume bool // see outbox.Detach
 	born   time.Duration
+	upAt   time.Duration // since when the link is up
 	asleep bool          // the machine is
 	missed []func()      // meanwhile
 	woke   time.Duration // last
@@ -272,7 +273,7 @@ func (c *simClient) pollSync() {
 func (c *simClient) up(l *simLink) {
 	a := c.attempt
 	a.over = true
-	c.attempt, c.link = nil, l
+	c.attempt, c.link, c.upAt = nil, l, c.w.Now()
 	c.w.Trace("up "+a.srv.Host, c.id, int64(c.nc.epoch))
 	c.nc.linkUp(a.srv, &link.Link{})
 	if l.ended {

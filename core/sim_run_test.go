@@ -26,6 +26,7 @@ type simRun struct {
 	reqs     []simReqRecord
 	finished []simFinished
 	holes    []time.Duration // how long half-open links were not found
+	dials    []time.Duration // when each attempt began
 	calm     bool
 }
 
@@ -57,6 +58,11 @@ type simOutcome struct {
 
 // simulate runs a plan. log may be nil.
 func simulate(plan sim.Plan, bug simBug, log func(string), opts ...Option) simOutcome {
+	return newSimRun(plan, bug, log, opts...).run()
+}
+
+// newSimRun makes a run that has not begun.
+func newSimRun(plan sim.Plan, bug simBug, log func(string), opts ...Option) *simRun {
 	w := sim.NewWorld(plan.Seed, plan.Luck)
 	w.Log = log
 	r := &simRun{w: w, plan: plan, bug: bug, options: opts, arrived: make(map[int]uint64)}
@@ -78,9 +84,13 @@ func simulate(plan sim.Plan, bug simBug, log func(string), opts ...Option) simOu
 	for _, at := range append(slices.Clone(plan.Calms), plan.Horizon) {
 		r.calmAt(at)
 	}
-	w.Run(plan.Horizon + 3*time.Minute)
+	return r
+}
+
+func (r *simRun) run() simOutcome {
+	r.w.Run(r.plan.Horizon + sim.Settle)
 	r.end()
-	return simOutcome{w.Err(), w.Hash(), w.Steps(), w.Marks, r.holes}
+	return simOutcome{r.w.Err(), r.w.Hash(), r.w.Steps(), r.w.Marks, r.holes}
 }
 
 // url lists the servers that the user names: the first ones.

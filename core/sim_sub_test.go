@@ -20,7 +20,6 @@ type simSub struct {
 	last    []int // per publisher, the number of its last message
 	calls   []*simNext
 	slow    time.Duration // nobody takes anything until then
-	twice   bool          // it answers twice
 }
 
 // simNext is somebody who calls Next again and again.
