@@ -17,6 +17,9 @@ import (
 // reliability C10
 func TestFigure08HalfOpenLinkIsFound(t *testing.T) {
 	n := figure.Size(2000, 100_000)
+	if sim.Race {
+		n /= 20
+	}
 	rng := rand.New(rand.NewPCG(figure.Seed(1), 8))
 	var all []time.Duration
 	for i := range n {
@@ -77,6 +80,9 @@ func TestFigure21ReconnectStorm(t *testing.T) {
 		window  = 100 * time.Millisecond
 	)
 	storms := figure.Size(3, 100)
+	if sim.Race {
+		storms = 1
+	}
 	var last time.Duration
 	lost := 0
 	var peaks []float64 // in % of the clients

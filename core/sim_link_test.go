@@ -78,6 +78,10 @@ func (l *simLink) start(epoch uint64) {
 
 func (l *simLink) read(b []byte) {
 	if l.gone {
+		// Nobody reads any more. If somebody did, it would change nothing.
+		l.c.w.Sometimes("bytes of an old link")
+		l.c.nc.out.Pong(l.epoch, l.c.now())
+		l.c.nc.out.Control(l.epoch, []byte(wire.PongLine))
 		return
 	}
 	if l.ended { // until the reader hears of it

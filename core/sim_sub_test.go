@@ -106,6 +106,9 @@ func (x *simSub) take(m Msg) {
 		c.w.Fail("client %d got %q on %q", c.id, m.Data, m.Subject)
 		return
 	}
+	if m.Header.wire != simHeader(seq) {
+		c.w.Fail("client %d got message %d with the header %q", c.id, seq, m.Header.wire)
+	}
 	for len(x.last) <= id {
 		x.last = append(x.last, -1)
 	}

@@ -29,6 +29,9 @@ func simSeeds(some int) (seeds []uint64, replay bool) {
 	if n, err := strconv.ParseUint(os.Getenv(simSeedEnv), 10, 64); err == nil {
 		return []uint64{n}, true
 	}
+	if sim.Race {
+		some /= 8
+	}
 	n := figure.Size(some, 2000)
 	if v, err := strconv.Atoi(os.Getenv(simSeedsEnv)); err == nil {
 		n = v
@@ -105,6 +108,9 @@ func TestFigure18DaysOfTrouble(t *testing.T) {
 	if replay {
 		return
 	}
+	if sim.Race {
+		return
+	}
 	want := simCommon
 	if len(seeds) >= 200 {
 		want = slices.Concat(simCommon, simRare)
@@ -168,6 +174,7 @@ var (
 		"a message was too large for the next server",
 		"a write timed out",
 		"bytes after the end of a link",
+		"bytes of an old link",
 		"lame duck while draining",
 		"late bytes of an old connection",
 		"no PONG after the subscriptions",
@@ -193,6 +200,9 @@ func TestFigure19SameSeedSameRun(t *testing.T) {
 
 // What is broken on purpose is found, and the plan that shows it is made short.
 func TestSimFindsBugs(t *testing.T) {
+	if sim.Race {
+		t.Skip("many runs on one goroutine")
+	}
 	for bug, name := range map[simBug]string{
 		simResumeBug: "what had left is sent again", simForgetBug: "a subscription is forgotten", simConfirmBug: "an INFO is a PONG",
 	} {

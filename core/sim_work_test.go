@@ -123,9 +123,9 @@ func (p *simPub) one() bool {
 		subj = sim.DenyPrefix + subj
 	}
 	data := fmt.Appendf(nil, "%d %s", seq, strings.Repeat("x", p.size))
-	err := nc.checkSize(subj, "", len(data))
+	err := nc.checkSize(subj, "", len(simHeader(seq))+len(data))
 	if err == nil {
-		p.retry, err = nc.out.Publish(subj, "", "", data)
+		p.retry, err = nc.out.Publish(subj, "", simHeader(seq), data)
 		if p.retry != nil {
 			p.c.w.Sometimes("a publisher waited for room")
 			return false
@@ -143,6 +143,14 @@ func (p *simPub) one() bool {
 	p.rec.next++
 	p.want--
 	return true
+}
+
+// simHeader is the header of a publisher's message: every third has one.
+func simHeader(seq int) string {
+	if seq%3 > 0 {
+		return ""
+	}
+	return fmt.Sprintf("NATS/1.0\r\nSeq: %d\r\n\r\n", seq)
 }
 
 func (p *simPub) poll() {
