@@ -11,6 +11,8 @@ N    ?= 20
 T    ?=
 TIME ?= 30s
 SOAK ?= 2h
+SEED ?=
+SEEDS ?= 200
 ARGS ?=
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
@@ -38,7 +40,7 @@ endef
 # Targets do not share two cores well, and their output is read by people.
 .NOTPARALLEL:
 
-.PHONY: help demo build test race test-alone test-386 fuzz fuzz-short figures soak flake bench bench-quick examples cover \
+.PHONY: help demo build test race test-alone test-386 fuzz fuzz-short sim figures soak flake bench bench-quick examples cover \
 	lint fmt vet vet-cross staticcheck tidy work guards mods layers api api-update parity parity-check \
 	tidy-check proxy verify vuln ci clean tools
 
@@ -80,6 +82,10 @@ fuzz: ## Fuzz: T=core/internal/wire/FuzzParse TIME=2m; without T each target of 
 
 fuzz-short:
 	@$(MAKE) -s fuzz TIME=3s
+
+sim: ## Simulate days of trouble, SEEDS of them; SEED=n replays one with its trace
+	@cd core && PERIGEE_SIM_SEED=$(SEED) PERIGEE_SIM_SEEDS=$(SEEDS) \
+		go test -count=1 -v -timeout 60m -run '^TestFigure1[89]' .
 
 figures: ## Print the figures that docs/reliability.md promises, at the size of a change
 	@mkdir -p .tmp && rm -f .tmp/figures.txt
@@ -180,7 +186,7 @@ vuln: ## Known vulnerabilities in what we require; asks a database on the networ
 
 ## --- everything
 
-ci: build lint guards tidy-check test race test-alone test-386 fuzz-short ## All that must pass before a change is merged
+ci: build lint guards tidy-check test sim race test-alone test-386 fuzz-short ## All that must pass before a change is merged
 
 tidy-check: tools
 	@$(BIN)/mods tidy -diff

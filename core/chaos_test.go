@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -273,5 +274,30 @@ func TestRegistry(t *testing.T) {
 	}
 	if got := len(r.dir.Load().pages); got > 1 {
 		t.Errorf("%d pages without a subscription", got)
+	}
+}
+
+// What is done to all subscriptions is done in the order in which they were made.
+func TestRegistryOrder(t *testing.T) {
+	var r registry
+	r.init()
+	var told []uint64
+	for range 100 {
+		s := &Subscription{nc: &Conn{}}
+		s.onEvent = func(*Conn, Event) { told = append(told, s.sid) }
+		r.add(s)
+		if s.sid%3 == 0 {
+			r.remove(s)
+		}
+	}
+	var all []uint64
+	for _, s := range r.all() {
+		all = append(all, s.sid)
+	}
+	for _, h := range r.eventHandlers() {
+		h(nil, nil)
+	}
+	if len(all) != 100 || !slices.IsSorted(all) || len(told) != 100 || !slices.IsSorted(told) {
+		t.Errorf("all: %v, told: %v", all, told)
 	}
 }

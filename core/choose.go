@@ -34,6 +34,9 @@ func (nc *Conn) choose() (reconnect.Action, bool) {
 		return reconnect.Action{}, false
 	}
 	srv, wait, ok := nc.ask(nil)
+	nc.mu.Lock()
+	wait = max(wait, nc.machine.Rest(nc.now())-nc.now())
+	nc.mu.Unlock()
 	if nc.ctx.Err() != nil || ok && !nc.pause(wait) {
 		return reconnect.Action{Kind: reconnect.Wait}, true // which ends at once
 	}
@@ -42,7 +45,7 @@ func (nc *Conn) choose() (reconnect.Action, bool) {
 	}
 	nc.mu.Lock()
 	defer nc.mu.Unlock()
-	return nc.machine.Choose(srv), true
+	return nc.machine.Choose(nc.now(), srv), true
 }
 
 // ask asks the user. It reports false if there is no choice, or an illegal one,

@@ -158,3 +158,22 @@ func TestReconnectToServerEnds(t *testing.T) {
 		}
 	})
 }
+
+// reliability C19: a choice that never waits does not make a loop of attempts.
+func TestReconnectToServerWithoutAWait(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		n := fakeserver.New()
+		a := n.Host("a:1")
+		nc := connectTo(t, n, "a:1", ReconnectToServer(func([]Server, ServerInfo) (string, time.Duration) { return "a:1", 0 }))
+		pass(2 * time.Second)
+		dials := len(n.Dials())
+		a.Refuse(true)
+		lose(a)
+		pass(10 * time.Second)
+		if got := len(n.Dials()) - dials; got < 100 || got > 220 {
+			t.Errorf("%d attempts in 10 s", got)
+		}
+		a.Refuse(false)
+		must(t, nc.Flush(in(t, time.Minute)))
+	})
+}

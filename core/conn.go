@@ -35,7 +35,9 @@ type Conn struct {
 	events events
 	last   atomic.Pointer[error] // LastError
 
-	base       time.Time // see now
+	clock  func() time.Duration // see now
+	chance func() float64       // in [0, 1), for the machine
+
 	info       atomic.Pointer[wire.Info]
 	maxPayload atomic.Int64 // of the present server; 0: not known yet
 
@@ -126,7 +128,7 @@ func (nc *Conn) Status() Status {
 
 // now is the time on the connection's own clock, which starts with it: a clock
 // of the process would run before zero in a testing/synctest bubble.
-func (nc *Conn) now() time.Duration { return time.Since(nc.base) }
+func (nc *Conn) now() time.Duration { return nc.clock() }
 
 // usable says why nothing can be begun any more; mu held. What drains may use
 // it for itself.

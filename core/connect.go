@@ -34,9 +34,24 @@ func Connect(ctx context.Context, url string, opts ...Option) (*Conn, error) {
 	if !cfg.keepOrder {
 		pool.Shuffle(rand.Shuffle)
 	}
+	nc := newConn(cfg, pool)
+	go nc.supervise()
+	if cfg.retryFirst {
+		return nc, nil
+	}
+	if err := nc.awaitFirst(ctx); err != nil {
+		return nil, err
+	}
+	return nc, nil
+}
+
+// newConn makes a Conn that nobody supervises yet.
+func newConn(cfg *config, pool *reconnect.Pool) *Conn {
+	base := time.Now()
 	nc := &Conn{
 		cfg:        cfg,
-		base:       time.Now(),
+		clock:      func() time.Duration { return time.Since(base) },
+		chance:     rand.Float64,
 		out:        outbox.New(cfg.outbox()),
 		inbox:      newInboxes(cfg.inboxPrefix),
 		poke:       make(chan struct{}, 1),
@@ -53,15 +68,7 @@ func Connect(ctx context.Context, url string, opts ...Option) (*Conn, error) {
 	nc.rcv = &receiver{nc: nc}
 	nc.reqOrigin.nc = nc
 	nc.ctx, nc.stop = context.WithCancel(context.Background())
-
-	go nc.supervise()
-	if cfg.retryFirst {
-		return nc, nil
-	}
-	if err := nc.awaitFirst(ctx); err != nil {
-		return nil, err
-	}
-	return nc, nil
+	return nc
 }
 
 // awaitFirst waits for the first link, or for the reason why there is none.

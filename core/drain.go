@@ -97,32 +97,56 @@ func (nc *Conn) drain(ctx context.Context) error {
 			s.beginDrain()
 		}
 	}
-	// One PONG says of all of them that nothing more comes.
-	if err := nc.Flush(ctx); err != nil && !errors.Is(err, ErrDisconnected) {
-		return err
-	}
-	for _, s := range subs {
-		if !s.internal() {
-			s.arrivedAll()
-		}
-	}
-	for _, s := range nc.reg.all() {
-		if s.internal() {
+	var err error
+	for phase := drainArriving; phase != drainOver && err == nil; {
+		if phase != drainHandling {
+			phase, err = phase.flushed(nc.Flush(ctx))
 			continue
 		}
-		select {
-		case <-s.doneCh:
-		case <-ctx.Done():
-			return context.Cause(ctx)
+		for _, s := range subs {
+			if !s.internal() {
+				s.arrivedAll()
+			}
 		}
-	}
-	// What handlers published at the end is to arrive too.
-	for {
-		err := nc.Flush(ctx)
-		if !errors.Is(err, ErrDisconnected) {
-			return err
+		for _, s := range nc.reg.all() {
+			if s.internal() {
+				continue
+			}
+			select {
+			case <-s.doneCh:
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
 		}
+		phase = drainLeaving
 	}
+	return err
+}
+
+// drainPhase is how far the drain of a Conn is, once its subscriptions are told
+// to end.
+type drainPhase uint8
+
+const (
+	drainArriving drainPhase = iota // one PONG says of all of them that nothing more comes
+	drainHandling                   // what has come is being handled
+	drainLeaving                    // what handlers published at the end is to arrive, too
+	drainOver
+)
+
+// flushed is what comes after a flush that ended with err. What had been sent to
+// a link that is lost cannot arrive any more; what is to leave still can.
+func (p drainPhase) flushed(err error) (drainPhase, error) {
+	lost := errors.Is(err, ErrDisconnected)
+	switch {
+	case err != nil && !lost:
+		return p, err
+	case p == drainArriving:
+		return drainHandling, nil
+	case p == drainLeaving && lost:
+		return drainLeaving, nil
+	}
+	return drainOver, nil
 }
 
 // Close sends what was published, for at most 2 s, and ends everything: open

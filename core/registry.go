@@ -1,6 +1,9 @@
 package nats
 
 import (
+	"cmp"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -203,7 +206,7 @@ func (r *registry) activeLocked() []*Subscription {
 	return out
 }
 
-// all lists every subscription that is not over.
+// all lists every subscription that is not over, in the order of their ids.
 func (r *registry) all() []*Subscription {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -211,8 +214,11 @@ func (r *registry) all() []*Subscription {
 	for s := range r.ending {
 		out = append(out, s)
 	}
+	slices.SortFunc(out, bySID)
 	return out
 }
+
+func bySID(a, b *Subscription) int { return cmp.Compare(a.sid, b.sid) }
 
 func (r *registry) activeSubs() []*Subscription {
 	r.mu.Lock()
@@ -223,8 +229,11 @@ func (r *registry) activeSubs() []*Subscription {
 func (r *registry) eventHandlers() []func(*Conn, Event) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if len(r.listeners) == 0 {
+		return nil
+	}
 	var hs []func(*Conn, Event)
-	for s := range r.listeners {
+	for _, s := range slices.SortedFunc(maps.Keys(r.listeners), bySID) {
 		hs = append(hs, s.onEvent)
 	}
 	return hs

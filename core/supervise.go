@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"math/rand/v2"
 	"net"
 	"time"
 
@@ -51,7 +50,7 @@ func (nc *Conn) decide(waited bool) reconnect.Action {
 	}
 	nc.mu.Lock()
 	defer nc.mu.Unlock()
-	return nc.machine.Next(nc.now(), rand.Float64())
+	return nc.machine.Next(nc.now(), nc.chance())
 }
 
 // giveUpError is why the Conn closes by itself.
@@ -137,7 +136,7 @@ func (nc *Conn) serve(srv *reconnect.Server, l *link.Link) {
 		case <-nc.ctx.Done():
 			l.End(ErrClosed)
 		}
-		nc.linkDown(srv, l)
+		nc.linkDown(l)
 		return
 	}
 }
@@ -264,27 +263,33 @@ func tlsDone(d Dialer) bool {
 // join starts the link and sends it all subscriptions. The link counts as up
 // only when the server has answered the PING behind the last of them.
 func (nc *Conn) join(l *link.Link) error {
-	nc.epoch++
-	epoch := nc.epoch
-	nc.setInfo(l.Info())
-	if max := l.Info().MaxPayload; max > 0 {
-		if n := nc.out.Discard(int(max)); n > 0 {
-			nc.tooLarge(n, max)
-		}
-	}
-	prefix := nc.reg.attach(epoch)
 	synced := make(chan outbox.Pong, 1)
-	nc.out.Attach(epoch, prefix, synced)
-	l.Start(epoch)
-	if len(prefix) > 0 {
+	subs := nc.attach(l.Info(), synced)
+	l.Start(nc.epoch)
+	if subs {
 		if err := nc.awaitSync(l, synced); err != nil {
 			l.End(err)
 			err = l.Wait()
-			nc.leave(l, epoch)
+			nc.leave(l.Resumable())
 			return err
 		}
 	}
 	return nil
+}
+
+// attach begins an epoch. It reports whether there are subscriptions, whose PONG
+// synced tells.
+func (nc *Conn) attach(info *wire.Info, synced chan<- outbox.Pong) (subs bool) {
+	nc.epoch++
+	nc.setInfo(info)
+	if max := info.MaxPayload; max > 0 {
+		if n := nc.out.Discard(int(max)); n > 0 {
+			nc.tooLarge(n, max)
+		}
+	}
+	prefix := nc.reg.attach(nc.epoch)
+	nc.out.Attach(nc.epoch, prefix, synced)
+	return len(prefix) > 0
 }
 
 func (nc *Conn) awaitSync(l *link.Link, synced <-chan outbox.Pong) error {
@@ -303,16 +308,16 @@ func (nc *Conn) awaitSync(l *link.Link, synced <-chan outbox.Pong) error {
 }
 
 // leave takes everything off a link that has ended: what was not sent stays for
-// the next one, open requests fail.
-func (nc *Conn) leave(l *link.Link, epoch uint64) (unknown uint64) {
+// the next one, open requests fail. resume is as for Outbox.Detach.
+func (nc *Conn) leave(resume bool) (unknown uint64) {
 	nc.rcv.reset()
 	nc.reg.detach()
 	cause := ErrDisconnected
 	if nc.ctx.Err() != nil {
 		cause = ErrClosed
 	}
-	nc.reqs.linkLost(epoch, cause, func(withdraw func(uint64) bool) {
-		_, unknown = nc.out.Detach(l.Resumable(), withdraw)
+	nc.reqs.linkLost(nc.epoch, cause, func(withdraw func(uint64) bool) {
+		_, unknown = nc.out.Detach(resume, withdraw)
 	})
 	return unknown
 }
@@ -349,25 +354,36 @@ func (nc *Conn) linkUp(srv *reconnect.Server, l *link.Link) {
 	nc.heedInfo()
 }
 
-func (nc *Conn) linkDown(srv *reconnect.Server, l *link.Link) {
+func (nc *Conn) linkDown(l *link.Link) {
+	asked := nc.halt()
+	err := l.Wait()
+	nc.lost(l.Resumable(), asked, err)
+}
+
+// halt takes note that the link is at its end. It reports whether the user wants
+// another.
+func (nc *Conn) halt() (asked bool) {
 	nc.lender.Store(nil)
 	nc.mu.Lock()
 	nc.link = nil
-	asked := errors.Is(nc.byUser, errReconnect)
+	asked = errors.Is(nc.byUser, errReconnect)
 	nc.byUser = nil
 	nc.broadcast()
 	nc.mu.Unlock()
 	nc.out.Halt(nc.epoch)
+	return asked
+}
 
-	err := l.Wait()
-	unknown := nc.leave(l, nc.epoch)
+// lost leaves a link, whose goroutines have ended for err.
+func (nc *Conn) lost(resume, asked bool, err error) {
+	unknown := nc.leave(resume)
 	_, err = classify(err)
 	if asked || nc.ctx.Err() != nil {
 		err = nil
 	}
 
 	nc.mu.Lock()
-	nc.machine.Lost(nc.now(), rand.Float64(), asked)
+	nc.machine.Lost(nc.now(), nc.chance(), asked)
 	server := nc.server
 	server.Current = false
 	if err != nil {

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/perigee-go/nats/core/internal/keepalive"
-	"github.com/perigee-go/nats/core/internal/outbox"
 )
 
 // One socket write is as long as the peer is quick: so a slow one that takes
@@ -78,11 +77,20 @@ func (l *Link) writeLoop() error {
 	return ErrStale
 }
 
-// keepAlive asks for the decision, acts on it and sets the timer for the next.
-func (l *Link) keepAlive(tick *time.Timer) (next time.Duration, dead bool) {
+// decide asks for the keep-alive's decision.
+func (l *Link) decide(now time.Duration) keepalive.Decision {
 	live := l.out.Load().Liveness()
+	return keepalive.Decide(l.cfg.KeepAlive, keepalive.Input{
+		Now: now, LastInbound: time.Duration(l.lastIn.Load()),
+		Outstanding: live.Outstanding, OldestPing: live.OldestPing,
+		Unasked: live.Unasked, UnaskedAt: live.UnaskedAt,
+	})
+}
+
+// keepAlive acts on the decision and sets the timer for the next.
+func (l *Link) keepAlive(tick *time.Timer) (next time.Duration, dead bool) {
 	now := l.now()
-	d := keepalive.Decide(l.cfg.KeepAlive, input(live, now, time.Duration(l.lastIn.Load())))
+	d := l.decide(now)
 	if d.Dead {
 		return 0, true
 	}
@@ -96,33 +104,19 @@ func (l *Link) keepAlive(tick *time.Timer) (next time.Duration, dead bool) {
 	return d.Next, false
 }
 
-// isDead reports whether the keep-alive has given the peer up.
-func (l *Link) isDead() bool {
-	live := l.out.Load().Liveness()
-	return keepalive.Decide(l.cfg.KeepAlive, input(live, l.now(), time.Duration(l.lastIn.Load()))).Dead
-}
-
-func input(live outbox.Liveness, now, lastIn time.Duration) keepalive.Input {
-	return keepalive.Input{
-		Now: now, LastInbound: lastIn,
-		Outstanding: live.Outstanding, OldestPing: live.OldestPing,
-		Unasked: live.Unasked, UnaskedAt: live.UnaskedAt,
-	}
-}
-
 // write hands b to the kernel, watched by the watchdog, and returns how much
 // left.
 func (l *Link) write(b []byte) (int, error) {
 	done := 0
 	for done < len(b) {
-		if done > 0 && l.isDead() {
+		if done > 0 && l.decide(l.now()).Dead {
 			return done, ErrStale // takes bytes and never answers
 		}
 		piece := b[done:min(done+l.piece, len(b))]
 		began := l.now()
 		l.writing.Store(max(int64(began), 1))
-		if !l.watching.Swap(true) {
-			l.watchdog.Reset(l.cfg.WriteTimeout)
+		if !l.watching.Load() {
+			l.watch(began, l.cfg.WriteTimeout, l.decide(began))
 		}
 		var n int
 		var err error
@@ -148,19 +142,34 @@ func (l *Link) write(b []byte) (int, error) {
 
 // bark is the watchdog. A deadline on every write would cost more than the write
 // of a small message; one timer a while, which looks at when the write under
-// way began, costs nothing.
+// way began, costs nothing. It also sees to the keep-alive, which the writer
+// cannot do while it is stuck.
 func (l *Link) bark() {
 	l.watching.Store(false)
 	began := time.Duration(l.writing.Load())
 	if began == 0 {
 		return // the next write sets it again
 	}
-	waited := l.now() - began
-	if waited >= l.cfg.WriteTimeout {
+	now := l.now()
+	left := began + l.cfg.WriteTimeout - now
+	d := l.decide(now)
+	switch {
+	case left <= 0:
 		l.end(ErrWriteTimeout)
+	case d.Dead:
+		l.end(ErrStale)
+	default:
+		l.watch(now, left, d)
+	}
+}
+
+// watch sets the watchdog: after left, or when the keep-alive is to look again.
+func (l *Link) watch(now, left time.Duration, d keepalive.Decision) {
+	if l.watching.Swap(true) {
 		return
 	}
-	if !l.watching.Swap(true) {
-		l.watchdog.Reset(l.cfg.WriteTimeout - waited)
+	if d.Next > 0 {
+		left = min(left, d.Next-now)
 	}
+	l.watchdog.Reset(max(left, time.Millisecond))
 }

@@ -170,8 +170,11 @@ func TestWriteTimeout(t *testing.T) {
 
 // The watchdog's timer may be set for an older write: it is not fooled.
 func TestWriteTimeoutAfterQuickWrites(t *testing.T) {
-	live(t, func(t *testing.T, r *rig) {
-		go func() { _, _ = io.CopyN(io.Discard, r.srv.sim, 17*16) }()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.cfg.KeepAlive = keepalive.Config{} // nobody answers the PINGs
+		r.start()
+		go func() { _, _ = io.Copy(io.Discard, r.srv.sim) }()
 		for range 16 { // at 0 s, 1 s … 15 s
 			r.publish("a", "12345")
 			time.Sleep(time.Second)
@@ -185,6 +188,7 @@ func TestWriteTimeoutAfterQuickWrites(t *testing.T) {
 		if took := time.Since(start); took != 10*time.Second {
 			t.Errorf("after %v", took)
 		}
+		_ = r.srv.sim.Close()
 	})
 }
 
@@ -246,6 +250,8 @@ func answer(r *rig, delay time.Duration, stop <-chan struct{}) (pings *atomic.In
 }
 
 // C10: a half-open link is found within 30 s, whatever goes on.
+//
+//perigee:allow live runs it in a bubble
 func TestHalfOpenLink(t *testing.T) {
 	for name, c := range map[string]struct {
 		during func(r *rig, stop chan struct{})
@@ -263,6 +269,17 @@ func TestHalfOpenLink(t *testing.T) {
 			go every(5*time.Second, stop, func() { r.srv.send("PING\r\n") })
 			r.publish("a", "x")
 		}, 21 * time.Second},
+		"the writer is stuck": {func(r *rig, _ chan struct{}) {
+			time.Sleep(29 * time.Second)
+			r.publish("a", strings.Repeat("x", 1<<20))
+		}, 30 * time.Second},
+		"the writer is stuck, with quick writes before": {func(r *rig, _ chan struct{}) {
+			for range 20 {
+				time.Sleep(time.Second)
+				r.publish("a", "x")
+			}
+			r.publish("a", strings.Repeat("x", 1<<20))
+		}, 22 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			live(t, func(t *testing.T, r *rig) {

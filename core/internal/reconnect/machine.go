@@ -26,6 +26,12 @@ const (
 	authDelay     = time.Second // after the first refusal; doubles
 	maxAuthDelay  = time.Minute
 	maxDelayShift = 20
+
+	// A round has no pauses, and the wait behind it may be none at all. So that
+	// many servers that refuse are not called in a loop, there are at most
+	// maxAttempts in any attemptsIn.
+	maxAttempts = 20
+	attemptsIn  = time.Second
 )
 
 // Kind says what the supervisor is to do.
@@ -42,7 +48,7 @@ type Action struct {
 	Kind   Kind
 	Server *Server
 	Until  time.Duration
-	Round  int  // Wait: failed rounds, and links lost too soon, in a row
+	Round  int  // Wait: failed rounds, and links lost too soon, in a row; 0: the round goes on
 	Auth   bool // GiveUp: because of refused credentials
 }
 
@@ -58,6 +64,9 @@ type Machine struct {
 	todo   []*Server // still to be tried in this round
 	until  time.Duration
 	tried  bool // something was tried in this round
+
+	recent [maxAttempts]time.Duration // when the last attempts began, in a ring
+	begun  uint64                     // attempts in it, ever
 	ended  bool
 	auth   bool
 }
@@ -89,16 +98,34 @@ func (m *Machine) Next(now time.Duration, random float64) Action {
 	}
 	for len(m.todo) > 0 {
 		s := m.todo[0]
-		m.todo = m.todo[1:]
-		if !slices.Contains(m.pool.servers, s) {
-			continue // no longer a member
+		onePass := !m.everUp && m.cfg.OnePass
+		member := slices.Contains(m.pool.servers, s)
+		if rest := m.Rest(now); member && rest > now && !onePass {
+			m.until = rest
+			return Action{Kind: Wait, Until: rest}
 		}
-		if s.notBefore <= now || !m.everUp && m.cfg.OnePass {
-			m.tried = true
-			return Action{Kind: Dial, Server: s}
+		m.todo = m.todo[1:]
+		if member && (onePass || s.notBefore <= now) {
+			return m.dial(now, s)
 		}
 	}
 	return m.roundOver(now, random)
+}
+
+// dial answers with an attempt.
+func (m *Machine) dial(now time.Duration, s *Server) Action {
+	m.tried = true
+	m.recent[m.begun%maxAttempts] = now
+	m.begun++
+	return Action{Kind: Dial, Server: s}
+}
+
+// Rest is when the next attempt may begin, whatever is chosen.
+func (m *Machine) Rest(now time.Duration) time.Duration {
+	if m.begun < maxAttempts {
+		return now
+	}
+	return max(now, m.recent[m.begun%maxAttempts]+attemptsIn)
 }
 
 // roundOver is reached when every server was tried, or has to be left alone.
@@ -108,7 +135,7 @@ func (m *Machine) roundOver(now time.Duration, random float64) Action {
 		m.ended = true
 		return Action{Kind: GiveUp}
 	}
-	m.until = now + m.delay(random)
+	m.until = max(now+m.delay(random), m.Rest(now))
 	if earliest := m.earliest(); earliest > m.until {
 		m.until = earliest
 	}
@@ -127,14 +154,17 @@ func (m *Machine) countRound() {
 // exhausted reports whether as many rounds failed as may.
 func (m *Machine) exhausted() bool { return m.cfg.MaxRounds >= 0 && m.failed >= m.cfg.MaxRounds }
 
-// delay is full jitter up to a bound that doubles with each round.
+// delay is between half of a bound that doubles with each round and all of it.
+// Half is what keeps the clients of a server that comes back apart: see ADR
+// 6.
 func (m *Machine) delay(random float64) time.Duration {
 	bound := m.cfg.MaxDelay
 	if shift := max(m.round-1, 0); shift < maxDelayShift {
 		bound = min(bound, firstDelay<<shift)
 	}
 	bound = max(bound, m.cfg.MinDelay)
-	return m.cfg.MinDelay + time.Duration(random*float64(bound-m.cfg.MinDelay))
+	floor := max(m.cfg.MinDelay, bound/2)
+	return floor + time.Duration(random*float64(bound-floor))
 }
 
 // earliest is when the first server may be asked again.
@@ -159,7 +189,7 @@ func (m *Machine) Searching() bool { return m.everUp && !m.ended }
 // Choose is Next with a server of the user's choice, which is tried now. A round
 // is over when a server is chosen that had its turn. One that is no member is
 // not tried: the answer is a wait that is over.
-func (m *Machine) Choose(s *Server) Action {
+func (m *Machine) Choose(now time.Duration, s *Server) Action {
 	if m.ended {
 		return Action{Kind: GiveUp, Auth: m.auth}
 	}
@@ -176,8 +206,7 @@ func (m *Machine) Choose(s *Server) Action {
 		m.begin()
 	}
 	m.todo = slices.DeleteFunc(m.todo, func(o *Server) bool { return o == s })
-	m.tried = true
-	return Action{Kind: Dial, Server: s}
+	return m.dial(now, s)
 }
 
 // Replace makes servers the pool and begins anew: what failed so far does not
@@ -190,7 +219,7 @@ func (m *Machine) Replace(servers []*Server) {
 
 // Now ends a wait: the next attempt is made at once.
 func (m *Machine) Now() {
-	m.until = 0
+	m.until, m.begun = 0, 0
 	for _, s := range m.pool.servers {
 		s.notBefore = 0
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/url"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -214,5 +215,49 @@ func TestServerShowsNoSecret(t *testing.T) {
 	s := &Server{Scheme: "nats", Host: "::1", Port: "1", User: url.UserPassword("u", "s3cret")}
 	if s.URL() != "nats://[::1]:1" || s.Address() != "[::1]:1" {
 		t.Errorf("%s %s", s.URL(), s.Address())
+	}
+}
+
+// reliability A25: a million addresses that come and go leave nothing behind.
+func TestPoolForgets(t *testing.T) {
+	const atATime = 50
+	p := pool(t, "a:1,b:1")
+	p.use(p.servers[0])
+	heap := func() uint64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	var before uint64
+	n := 0
+	for round := range 1_000_000 / atATime {
+		var named []string
+		for range atATime {
+			named = append(named, fmt.Sprintf("pod-%d:4222", n))
+			n++
+		}
+		p.Discover(named, p.Current())
+		if round%7 == 0 { // one of them is in use when it leaves
+			p.use(p.servers[round%len(p.servers)])
+		}
+		if len(p.servers) > atATime+3 {
+			t.Fatalf("%d servers after %d addresses", len(p.servers), n)
+		}
+		if n == 100_000 {
+			before = heap()
+		}
+	}
+	if after := heap(); after > before+1<<20 {
+		t.Errorf("heap: %d bytes after 100,000 addresses, %d after %d", before, after, n)
+	}
+	// However many a server names at once, the pool has a limit.
+	var named []string
+	for i := range 10 * maxDiscovered {
+		named = append(named, fmt.Sprintf("all-%d:4222", i))
+	}
+	p.Discover(named, p.Current())
+	if len(p.servers) > maxDiscovered+3 {
+		t.Errorf("%d servers", len(p.servers))
 	}
 }
