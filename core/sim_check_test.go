@@ -22,6 +22,9 @@ func (c *simClient) checkLedger(whole bool) {
 	if o := c.nc.out.Counts(); o.Accepted != o.Confirmed+o.InFlight+o.Buffered+o.Dropped+o.Unknown {
 		c.w.Fail("client %d: out: %+v", c.id, o)
 	}
+	if o := c.nc.out.Counts(); c.run.arrived[c.no] < o.Confirmed {
+		c.w.Fail("client %d: %d arrived: %+v", c.id, c.run.arrived[c.no], o)
+	}
 	if whole = whole || c.w.Steps()%16 == 0; !whole {
 		return
 	}
@@ -107,6 +110,13 @@ func (c *simClient) checkDrained() {
 	for _, s := range c.nc.reg.all() {
 		if !s.internal() {
 			c.w.Fail("client %d: drained, and %q is there", c.id, s.subject)
+		}
+	}
+	if c.link != nil && c.link.peer.Connected() {
+		for _, s := range c.link.peer.Subs() {
+			if !strings.HasPrefix(s.Subject, c.nc.reqs.prefix) {
+				c.w.Fail("client %d: drained, and its server has %q", c.id, s.Subject)
+			}
 		}
 	}
 }

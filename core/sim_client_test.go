@@ -303,12 +303,17 @@ func (c *simClient) down(l *simLink, asked bool) {
 	c.link = nil
 	before := c.nc.out.Counts()
 	c.nc.lost(c.resume, asked, l.err)
-	c.noteLoss(before)
+	c.noteLoss(before, l.begun)
 	c.supervise(false)
 }
 
-func (c *simClient) noteLoss(before outbox.Counts) {
+// noteLoss looks at the loss of a link. begun messages of its last write can have
+// left.
+func (c *simClient) noteLoss(before outbox.Counts, begun uint64) {
 	after := c.nc.out.Counts()
+	if after.Unknown-before.Unknown > before.InFlight+begun {
+		c.w.Fail("client %d: %d of the last write can have left, and %+v became %+v", c.id, begun, before, after)
+	}
 	c.w.Trace("lost", c.id, int64(after.Unknown-before.Unknown))
 	if after.Unknown > before.Unknown {
 		c.w.Sometimes("messages became unknown")

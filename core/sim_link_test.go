@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"time"
 
 	"github.com/perigee-go/nats/core/internal/keepalive"
@@ -34,6 +35,7 @@ type simLink struct {
 	// The writer's.
 	hand    []byte // what Take gave
 	sent    int    // how much of it the kernel has
+	begun   uint64 // messages of a failed write that can have left
 	failed  bool   // the write has
 	pumping bool   // the writer is about to look
 	began   time.Duration
@@ -325,14 +327,20 @@ func (l *simLink) writeFailed(err error) {
 // tellFailed reports a write that was not taken whole.
 func (l *simLink) tellFailed() {
 	for b := l.hand; ; {
-		_, n := wire.ScanClient(b)
+		kind, n := wire.ScanClient(b)
 		if left := l.sent - (len(l.hand) - len(b)); n == 0 || left < n {
 			if left > 0 && l.c.resume {
 				l.c.w.Sometimes("a frame that had left in part is to be sent again")
 			}
 			break
 		}
+		if kind == wire.ClientPub {
+			l.begun++
+		}
 		b = b[n:]
+	}
+	if !l.c.resume {
+		l.begun = math.MaxUint32 // the write is lost whole
 	}
 	if !l.c.resume && l.sent > 0 {
 		l.c.w.Sometimes("a failed write is lost whole")

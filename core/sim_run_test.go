@@ -202,8 +202,8 @@ func (r *simRun) whenAllowed(limit time.Duration) {
 	if r.w.Now() > limit-2*time.Minute+simWell {
 		wait = 10 * time.Second // back-off and attempt
 	}
-	for _, s := range []time.Duration{0, 1, 2} {
-		r.w.After(wait+s*time.Second, r.probe)
+	for i := range 8 {
+		r.w.After(wait+time.Duration(i)*500*time.Millisecond, r.probe)
 	}
 	r.w.After(wait+5*time.Second, func() {
 		r.calm = false
@@ -245,22 +245,28 @@ func (r *simRun) heal() {
 // probe publishes as much as subscriptions with an end still wait for.
 func (r *simRun) probe() {
 	for _, subj := range []string{"p.probe", "svc.echo", "sink.x"} {
-		for n := 0; n < 2000 && r.counted(subj); n++ {
+		for range r.missing(subj) {
 			r.cluster.Deliver(&sim.Message{Subject: subj, Data: []byte("probe")})
 		}
 	}
 }
 
-// counted reports whether a server counts messages of the subject for somebody.
-func (r *simRun) counted(subj string) bool {
-	for _, srv := range r.cluster.Servers {
-		for _, p := range srv.Peers() {
-			if slices.ContainsFunc(p.Subs(), func(s *sim.Sub) bool { return s.Max > 0 && subject.Match(s.Subject, subj) }) {
-				return true
+// missing is how many messages of the subject are wanted yet. The members of a
+// queue group share them.
+func (r *simRun) missing(subj string) (n int) {
+	shared := 0
+	for _, c := range r.clients {
+		for _, x := range c.work.subs {
+			if st := x.s.Stats(); st.Active && x.max > st.Received && subject.Match(x.subject, subj) {
+				if x.s.queue != "" {
+					shared += 3 * int(x.max-st.Received)
+				} else {
+					n = max(n, int(x.max-st.Received))
+				}
 			}
 		}
 	}
-	return false
+	return max(n, shared)
 }
 
 // end looks at what is left at the end of a run.
