@@ -80,10 +80,7 @@ func (l *simLink) start(epoch uint64) {
 
 func (l *simLink) read(b []byte) {
 	if l.gone {
-		// Nobody reads any more. If somebody did, it would change nothing.
 		l.c.w.Sometimes("bytes of an old link")
-		l.c.nc.out.Pong(l.epoch, l.c.now())
-		l.c.nc.out.Control(l.epoch, []byte(wire.PongLine))
 		return
 	}
 	if l.ended { // until the reader hears of it
@@ -442,6 +439,16 @@ func (l *simLink) stop() {
 	}
 	l.hand = nil
 	l.peer.Left = true
+	if l.c.w.Chance(4) {
+		// Somebody is late with what was meant for this link. It changes nothing.
+		l.c.after(l.c.w.Between(0, 2*time.Second), func() {
+			l.c.nc.out.Pong(l.epoch, l.c.now())
+			l.c.nc.out.Control(l.epoch, wire.AppendUnsub(nil, 1, 0))
+			l.c.nc.out.KeepAlive(l.epoch)
+			l.c.nc.out.Open(l.epoch)
+			l.c.nc.out.Halt(l.epoch)
+		})
+	}
 	l.conn.Up.Close()
 	l.conn.Down.Close()
 }

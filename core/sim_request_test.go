@@ -119,6 +119,7 @@ func (r *simReq) finish(o outcome) {
 		c.run.reqs[r.id].safe = true
 	case errors.Is(o.err, ErrOutcomeUnknown):
 		c.w.Sometimes("the outcome of a request is unknown")
+		c.run.reqs[r.id].unknown = true
 	case errors.As(o.err, &none):
 		c.w.Sometimes("nobody answers")
 	case errors.As(o.err, &refused):

@@ -45,7 +45,7 @@ type simFinished struct {
 	st Stats
 }
 
-type simReqRecord struct{ arrived, safe bool }
+type simReqRecord struct{ arrived, safe, unknown bool }
 
 // simOutcome is what a run has shown.
 type simOutcome struct {
@@ -146,6 +146,9 @@ func (r *simRun) published(p *sim.Peer, m *sim.Message) {
 		if err != nil || r.reqs[id].arrived || r.reqs[id].safe {
 			r.w.Fail("request %q arrived twice, or was safe to retry", m.Data)
 			return
+		}
+		if r.reqs[id].unknown && !p.Left {
+			r.w.Fail("request %d had not left, and its outcome was called unknown", id)
 		}
 		r.reqs[id].arrived = true
 	}
