@@ -306,6 +306,9 @@ func (l *simLink) goOn() {
 func (l *simLink) wrote() {
 	now := l.c.now()
 	l.hand = nil
+	if l.epoch > 1 && l.c.w.Chance(8) {
+		l.c.nc.out.Pong(l.epoch-1, now) // of a link before: it answers nobody here
+	}
 	if l.c.nc.out.Wrote(now) && l.next > now+keepalive.ConfirmAfter {
 		l.setTick(now + keepalive.ConfirmAfter)
 	}
