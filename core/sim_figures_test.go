@@ -1,6 +1,7 @@
 package nats
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -33,7 +34,7 @@ func TestFigure08HalfOpenLinkIsFound(t *testing.T) {
 			o.For = time.Duration(rng.Int64N(int64(20 * time.Second)))
 			p.Ops = append(p.Ops, o)
 		}
-		slices.SortStableFunc(p.Ops, func(a, b sim.Op) int { return int(a.At - b.At) })
+		slices.SortStableFunc(p.Ops, func(a, b sim.Op) int { return cmp.Compare(a.At, b.At) })
 		out := simulate(p, simNoBug, nil)
 		if out.err != nil || len(out.holes) != 1 {
 			t.Fatalf("%v, found after %v in %v", out.err, out.holes, p)
