@@ -233,3 +233,58 @@ func TestCloseEndsRequests(t *testing.T) {
 		}
 	})
 }
+
+// TestCloseAndHandlersOnTheReader: one that blocks, or closes the Conn itself,
+// does not hold up the end. reliability D16
+func TestCloseAndHandlersOnTheReader(t *testing.T) {
+	for name, end := range map[string]func(nc *Conn) error{
+		"Close": (*Conn).Close,
+		"Drain": func(nc *Conn) error {
+			ctx, cancel := context.WithTimeout(context.Background(), closeFlush)
+			defer cancel()
+			return nc.Drain(ctx)
+		},
+	} {
+		for _, inHandler := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s/in the handler %v", name, inHandler), func(t *testing.T) {
+				bubble(t, func(t *testing.T) {
+					n, s := fakeserver.One()
+					nc := connect(t, n)
+					block, took := make(chan struct{}), make(chan time.Duration, 1)
+					doEnd := func() {
+						start := time.Now()
+						_ = end(nc)
+						took <- time.Since(start)
+					}
+					_, err := nc.Subscribe("a", func(Msg) {
+						if inHandler {
+							doEnd()
+							return
+						}
+						<-block
+					}, OnReader())
+					must(t, err)
+					flush(t, nc)
+					// Two in one read: the second meets a Conn that is closed.
+					s.Peer().Send(fakeserver.Frame("a", s.Peer().SID("a"), "", "", "1") + fakeserver.Frame("a", s.Peer().SID("a"), "", "", "2"))
+					pass(time.Millisecond)
+					if !inHandler {
+						go doEnd()
+					}
+					select {
+					case d := <-took:
+						if d > closeFlush+100*time.Millisecond {
+							t.Errorf("it took %v", d)
+						}
+					case <-time.After(time.Hour):
+						panic("it hangs")
+					}
+					if nc.Status() != StatusClosed {
+						t.Errorf("status %v", nc.Status())
+					}
+					close(block)
+				})
+			})
+		}
+	}
+}

@@ -142,8 +142,10 @@ func (m *migration) arrive(srv *reconnect.Server) error {
 	if err != nil {
 		nc.reg.unshadow()
 		l.End(err)
-		err = l.Wait()
-		m.rcv.finish()
+		var gone bool
+		if gone, err = nc.awaitGone(l); gone {
+			m.rcv.finish()
+		}
 	}
 	return err
 }
@@ -178,7 +180,7 @@ func (m *migration) takeOver() {
 
 	nc.lender.Store(nil)
 	m.old.End(errReconnect)
-	_ = m.old.Wait()
+	_ = nc.awaitEnd(m.old)
 	nc.rcv.reset()
 	nc.setInfo(m.info)
 	change := outbox.Change{Capacity: int(m.info.MaxPayload), Resume: m.old.Resumable()}

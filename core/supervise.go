@@ -197,7 +197,8 @@ func (nc *Conn) open(srv *reconnect.Server, out *outbox.Outbox, sink link.Sink) 
 // errGoexit: a handler ended its goroutine, as t.FailNow does in a test.
 var errGoexit = errors.New("nats: a handler called runtime.Goexit")
 
-// abandonAfter is how long an attempt may outlive its time.
+// abandonAfter is how long users' code may outlive its time before it is left
+// behind.
 const abandonAfter = 20 * time.Millisecond
 
 // handshake dials the server and does all that comes before a link is up.
@@ -269,7 +270,7 @@ func (nc *Conn) join(l *link.Link) error {
 	if subs {
 		if err := nc.awaitSync(l, synced); err != nil {
 			l.End(err)
-			err = l.Wait()
+			err = nc.awaitEnd(l)
 			nc.leave(l.Resumable())
 			return err
 		}
@@ -305,6 +306,38 @@ func (nc *Conn) awaitSync(l *link.Link, synced <-chan outbox.Pong) error {
 	case <-t.C:
 		return fmt.Errorf("%w: no PONG after the subscriptions within %v", ErrStaleConnection, nc.cfg.timeout)
 	}
+}
+
+// awaitGone waits for the goroutines of a link that has ended. A handler on the
+// reader that has not returned does not hold up the end of the Conn: it is left
+// behind, as others are, and finds everything closed. Then gone is false, and the
+// link's receiver still the reader's.
+func (nc *Conn) awaitGone(l *link.Link) (gone bool, err error) {
+	err = l.WaitWritten()
+	select {
+	case <-l.Read():
+		return true, l.Wait()
+	case <-nc.ctx.Done():
+	}
+	t := time.NewTimer(abandonAfter)
+	defer t.Stop()
+	select {
+	case <-l.Read():
+		return true, l.Wait()
+	case <-t.C:
+		go func() { _ = l.Wait() }()
+		return false, err
+	}
+}
+
+// awaitEnd is awaitGone for the link in use, with the reason of its end. A reader
+// that is left behind keeps its receiver.
+func (nc *Conn) awaitEnd(l *link.Link) error {
+	gone, err := nc.awaitGone(l)
+	if !gone {
+		nc.rcv = &receiver{nc: nc}
+	}
+	return err
 }
 
 // leave takes everything off a link that has ended: what was not sent stays for
@@ -356,7 +389,7 @@ func (nc *Conn) linkUp(srv *reconnect.Server, l *link.Link) {
 
 func (nc *Conn) linkDown(l *link.Link) {
 	asked := nc.halt()
-	err := l.Wait()
+	err := nc.awaitEnd(l)
 	nc.lost(l.Resumable(), asked, err)
 }
 

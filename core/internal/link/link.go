@@ -124,7 +124,8 @@ type Link struct {
 	endOnce sync.Once
 	ended   chan struct{} // closed when the link must end
 	err     error         // why; written before ended is closed
-	done    sync.WaitGroup
+	writer  sync.WaitGroup
+	read    chan struct{} // closed when the reader is gone
 }
 
 // Info is the state of the server's INFO after the handshake. If TLS was laid
@@ -151,12 +152,14 @@ func (l *Link) Start(epoch uint64) {
 		l.prompt = transport.NewPrompt(l.conn)
 	}
 	l.lastIn.Store(int64(l.now()))
-	l.done.Go(func() {
+	l.read = make(chan struct{})
+	go func() {
+		defer close(l.read)
 		err := errReaderGone // unless it returns
 		defer func() { l.end(err) }()
 		err = l.readLoop()
-	})
-	l.done.Go(func() {
+	}()
+	l.writer.Go(func() {
 		if err := l.writeLoop(); err != nil {
 			l.writerFailed(err)
 		}
@@ -168,15 +171,26 @@ func (l *Link) Ended() <-chan struct{} { return l.ended }
 
 // Wait returns when reader and writer are gone, with the reason.
 func (l *Link) Wait() error {
+	err := l.WaitWritten()
+	<-l.read
+	l.release()
+	return err
+}
+
+// WaitWritten returns when nothing is written any more, with the reason of the
+// end. The reader may still be in a sink that blocks, so Wait has to follow.
+func (l *Link) WaitWritten() error {
 	<-l.ended
-	l.done.Wait()
+	l.writer.Wait()
 	l.noMore.Do(l.lending.Lock)
 	if l.watchdog != nil {
 		l.watchdog.Stop()
 	}
-	l.release()
 	return l.err
 }
+
+// Read is closed when the reader is gone.
+func (l *Link) Read() <-chan struct{} { return l.read }
 
 // End ends the link for the given reason, if it has not ended yet. It does not
 // wait, but for a WebSocket's closing frame, shortly.
