@@ -19,7 +19,9 @@ import (
 )
 
 // Conn is a connection that outlives its links. It is made by Connect. All
-// methods are safe for concurrent use and at any time.
+// methods are safe for concurrent use and at any time. One that Connect did not
+// make, or nil, is closed: what can fail does, with an *OptionError, and the
+// rest returns zero values.
 type Conn struct {
 	cfg       *config
 	out       *outbox.Outbox
@@ -58,6 +60,7 @@ type Conn struct {
 	everUp      bool
 	draining    bool
 	drained     chan struct{} // set by the first Drain, closed when it is over
+	drainErr    error         // what the first Drain returned
 	closed      bool
 	byUser      error         // why the link is being ended, if the user wants it
 	err         error         // why Closed
@@ -109,8 +112,21 @@ func (s Status) String() string {
 	return "status " + strconv.Itoa(int(s))
 }
 
+// made reports whether Connect made it.
+func (nc *Conn) made() bool { return nc != nil && nc.cfg != nil }
+
+// closedChan is the Done of what never was.
+var closedChan = func() <-chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}()
+
 // Status returns the present state.
 func (nc *Conn) Status() Status {
+	if !nc.made() {
+		return StatusClosed
+	}
 	nc.mu.Lock()
 	defer nc.mu.Unlock()
 	switch {
@@ -188,11 +204,19 @@ func timeoutAfter(d time.Duration) error {
 }
 
 // Done is closed when the Conn is Closed.
-func (nc *Conn) Done() <-chan struct{} { return nc.done }
+func (nc *Conn) Done() <-chan struct{} {
+	if !nc.made() {
+		return closedChan
+	}
+	return nc.done
+}
 
 // Err says why the Conn is Closed: nil while it is not, and after Close and
 // Drain.
 func (nc *Conn) Err() error {
+	if !nc.made() {
+		return errNilConn
+	}
 	nc.mu.Lock()
 	defer nc.mu.Unlock()
 	return nc.err
@@ -200,6 +224,9 @@ func (nc *Conn) Err() error {
 
 // LastError returns the last error that no call returned, or nil: for logs.
 func (nc *Conn) LastError() error {
+	if nc == nil {
+		return nil
+	}
 	if p := nc.last.Load(); p != nil {
 		return *p
 	}
@@ -212,20 +239,43 @@ func (nc *Conn) asyncError(err error) {
 }
 
 // Name returns the name given with the option Name.
-func (nc *Conn) Name() string { return nc.cfg.name }
+func (nc *Conn) Name() string {
+	if !nc.made() {
+		return ""
+	}
+	return nc.cfg.name
+}
 
 // RequestTimeout returns the timeout of a request whose ctx has no deadline: for
 // helpers on top.
-func (nc *Conn) RequestTimeout() time.Duration { return nc.cfg.requestTimeout }
+func (nc *Conn) RequestTimeout() time.Duration {
+	if !nc.made() {
+		return 0
+	}
+	return nc.cfg.requestTimeout
+}
 
 // Tracer returns the Tracer, or nil: for helpers on top.
-func (nc *Conn) Tracer() Tracer { return nc.cfg.tracer }
+func (nc *Conn) Tracer() Tracer {
+	if !nc.made() {
+		return nil
+	}
+	return nc.cfg.tracer
+}
 
 // Buffered returns how many outgoing bytes were not yet given to the kernel.
-func (nc *Conn) Buffered() int { return nc.out.Buffered() }
+func (nc *Conn) Buffered() int {
+	if !nc.made() {
+		return 0
+	}
+	return nc.out.Buffered()
+}
 
 // NumSubscriptions returns how many subscriptions may still get messages.
 func (nc *Conn) NumSubscriptions() int {
+	if !nc.made() {
+		return 0
+	}
 	nc.reg.mu.Lock()
 	defer nc.reg.mu.Unlock()
 	return nc.reg.active - nc.reg.internal
@@ -246,6 +296,9 @@ func publicServer(s *reconnect.Server, current bool) Server {
 
 // Servers returns a snapshot of the pool in the order of trying.
 func (nc *Conn) Servers() []Server {
+	if !nc.made() {
+		return nil
+	}
 	nc.mu.Lock()
 	defer nc.mu.Unlock()
 	pool := nc.machine.Pool()
@@ -261,7 +314,7 @@ func (nc *Conn) Servers() []Server {
 // their history. A bad URL is an *OptionError, and a list with WebSocket and
 // other URLs is ErrMixingWebsocketSchemes; both change nothing.
 func (nc *Conn) SetServers(urls []string) error {
-	if nc == nil || nc.cfg == nil {
+	if !nc.made() {
 		return errNilConn
 	}
 	servers, err := reconnect.ParseURLs(strings.Join(urls, ","))
@@ -307,7 +360,12 @@ type ServerInfo struct {
 }
 
 // ServerInfo returns the state of the last INFO; zero before the first.
-func (nc *Conn) ServerInfo() ServerInfo { return publicInfo(nc.info.Load()) }
+func (nc *Conn) ServerInfo() ServerInfo {
+	if !nc.made() {
+		return ServerInfo{}
+	}
+	return publicInfo(nc.info.Load())
+}
 
 func publicInfo(i *wire.Info) ServerInfo {
 	if i == nil {
@@ -360,6 +418,9 @@ func version(s string) (v [3]int, ok bool) {
 // ConnectedURL returns the URL of the server in use without secrets; "" when
 // not connected.
 func (nc *Conn) ConnectedURL() string {
+	if !nc.made() {
+		return ""
+	}
 	nc.mu.Lock()
 	defer nc.mu.Unlock()
 	if nc.link == nil {
@@ -394,6 +455,9 @@ func (nc *Conn) TLSConnectionState() (tls.ConnectionState, bool) {
 }
 
 func (nc *Conn) liveLink() *link.Link {
+	if !nc.made() {
+		return nil
+	}
 	nc.mu.Lock()
 	defer nc.mu.Unlock()
 	return nc.link
@@ -412,5 +476,8 @@ func newInboxes(prefix string) *inboxes {
 // NewInbox returns a unique subject to be replied to. It is never one of the
 // request multiplexer's.
 func (nc *Conn) NewInbox() string {
+	if !nc.made() {
+		return ""
+	}
 	return nc.inbox.prefix + strconv.FormatUint(nc.inbox.n.Add(1), 36)
 }

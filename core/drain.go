@@ -3,6 +3,7 @@ package nats
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -15,9 +16,13 @@ const closeFlush = 2 * time.Second
 type hook struct{ f func(context.Context) error }
 
 // OnDrain has f called at the start of Drain, before subscriptions are drained:
-// the last registered first, each with Drain's context. Helpers on top register
-// their own shutdown here. remove takes it back.
+// the last registered first, each with Drain's context. One that has not returned
+// when that ends is left behind. Helpers on top register their own shutdown here.
+// remove takes it back. A nil f is none.
 func (nc *Conn) OnDrain(f func(context.Context) error) (remove func()) {
+	if !nc.made() || f == nil {
+		return func() {}
+	}
 	h := &hook{f}
 	nc.mu.Lock()
 	defer nc.mu.Unlock()
@@ -41,9 +46,10 @@ func (nc *Conn) OnDrain(f func(context.Context) error) (remove func()) {
 // what was lost. A lost link is waited for. From a handler, call it in a
 // goroutine: it waits for the handler. Messages that wait in a SubscribeSync
 // subscription or for a channel wait for somebody who takes them, so
-// unsubscribe one that is not read any more. A second call waits for the first.
+// unsubscribe one that is not read any more. A second call, even when all is
+// over, waits for the first and returns what that returned.
 func (nc *Conn) Drain(ctx context.Context) error {
-	if nc == nil || nc.cfg == nil {
+	if !nc.made() {
 		return errNilConn
 	}
 	if ctx == nil {
@@ -52,30 +58,47 @@ func (nc *Conn) Drain(ctx context.Context) error {
 	ctx, cancel := withTimeout(ctx, nc.cfg.drainTimeout)
 	defer cancel()
 	nc.mu.Lock()
+	if done := nc.drained; done != nil {
+		nc.mu.Unlock()
+		return nc.awaitDrained(ctx, done)
+	}
 	if nc.closed {
 		nc.mu.Unlock()
 		return ErrClosed
-	}
-	if done := nc.drained; done != nil {
-		nc.mu.Unlock()
-		select {
-		case <-done:
-			return nil
-		case <-ctx.Done():
-			return opError("drain", nc.lastServer(), context.Cause(ctx))
-		}
 	}
 	done := make(chan struct{})
 	nc.drained = done
 	hooks := slices.Clone(nc.hooks)
 	nc.mu.Unlock()
-	defer close(done)
-	before := nc.Stats()
 
-	var errs []error
-	for i := len(hooks) - 1; i >= 0; i-- {
-		errs = append(errs, hooks[i].f(ctx))
+	err := nc.drainAll(ctx, hooks)
+	nc.mu.Lock()
+	nc.drainErr = err
+	nc.mu.Unlock()
+	close(done)
+	return err
+}
+
+// awaitDrained waits for another call's Drain.
+func (nc *Conn) awaitDrained(ctx context.Context, done <-chan struct{}) error {
+	select {
+	case <-done:
+	case <-ctx.Done():
+		select {
+		case <-done:
+		default:
+			return opError("drain", nc.lastServer(), context.Cause(ctx))
+		}
 	}
+	nc.mu.Lock()
+	defer nc.mu.Unlock()
+	return nc.drainErr
+}
+
+// drainAll calls the hooks, drains and closes.
+func (nc *Conn) drainAll(ctx context.Context, hooks []*hook) error {
+	before := nc.Stats()
+	hookErr := callHooks(ctx, hooks)
 	nc.mu.Lock()
 	nc.draining = true
 	nc.broadcast()
@@ -86,7 +109,38 @@ func (nc *Conn) Drain(ctx context.Context) error {
 	nc.mu.Lock()
 	nc.drainedWell = err == nil
 	nc.mu.Unlock()
-	return nc.close(before, errors.Join(append(errs, err)...))
+	return nc.close(before, errors.Join(hookErr, err))
+}
+
+// callHooks calls the hooks, the last one first, and leaves them behind if they
+// outlive ctx.
+func callHooks(ctx context.Context, hooks []*hook) error {
+	if len(hooks) == 0 {
+		return nil
+	}
+	done := make(chan error, 1)
+	go func() {
+		errs := []error{errGoexit}
+		defer func() { done <- errors.Join(errs...) }()
+		var all []error
+		for _, h := range slices.Backward(hooks) {
+			all = append(all, h.f(ctx))
+		}
+		errs = all
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+	}
+	t := time.NewTimer(abandonAfter)
+	defer t.Stop()
+	select {
+	case err := <-done:
+		return err
+	case <-t.C:
+		return fmt.Errorf("nats: a function of OnDrain has not returned: %w", context.Cause(ctx))
+	}
 }
 
 // drain sees everything through that is under way.
@@ -154,7 +208,7 @@ func (p drainPhase) flushed(err error) (drainPhase, error) {
 // nil means nothing was. Handlers that run are not waited for. A second call
 // returns nil.
 func (nc *Conn) Close() error {
-	if nc == nil || nc.cfg == nil {
+	if !nc.made() {
 		return errNilConn
 	}
 	if nc.isClosed() {
@@ -195,7 +249,7 @@ func (nc *Conn) close(before Stats, cause error) error {
 // lastEvents is how long the end of a connection is held up so that its last
 // events are handled and logged. A handler that closes the Conn waits so long
 // for itself.
-const lastEvents = 50 * time.Millisecond
+const lastEvents = 25 * time.Millisecond
 
 func (nc *Conn) awaitTold() {
 	t := time.NewTimer(lastEvents)
@@ -211,7 +265,7 @@ func (nc *Conn) awaitTold() {
 // or taken with Next. A ctx without a deadline gets DrainTimeout; if it ends
 // first its error is returned and the draining goes on.
 func (s *Subscription) Drain(ctx context.Context) error {
-	if s == nil || s.nc == nil {
+	if !s.made() {
 		return ErrSubscriptionClosed
 	}
 	if ctx == nil {

@@ -88,7 +88,7 @@ func TestDrain(t *testing.T) {
 		if e := one[Disconnected](t, log); e.Err != nil || e.Unknown != 0 {
 			t.Errorf("event %+v", e)
 		}
-		isErr(t, nc.Drain(t.Context()), ErrClosed)
+		must(t, nc.Drain(t.Context())) // as the first
 		must(t, nc.Close())
 		_, err = nc.SubscribeSync("a")
 		isErr(t, err, ErrClosed)
@@ -221,6 +221,70 @@ func TestDrainTwice(t *testing.T) {
 		wg.Wait()
 		if hooks != 1 || sub.Stats().Delivered != 3 {
 			t.Errorf("%d hooks, %+v", hooks, sub.Stats())
+		}
+	})
+}
+
+// TestDrainAgain: a second call tells what the first could not save, while it
+// waits for it and when all is over.
+func TestDrainAgain(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		n, s := fakeserver.One()
+		nc := connect(t, n)
+		_, err := nc.SubscribeSync("unread")
+		must(t, err)
+		flush(t, nc)
+		send(s, "unread", 0, 3)
+		all := make(chan error, 3)
+		for range 2 {
+			go func() { all <- nc.Drain(in(t, time.Second)) }()
+		}
+		for range 2 {
+			isErr(t, <-all, errDeadline)
+		}
+		ended, cancel := context.WithCancel(t.Context())
+		cancel()
+		if l := loss(t, nc.Drain(ended)); l.Undelivered != 3 {
+			t.Errorf("%+v", l)
+		}
+	})
+}
+
+// TestDrainHookHangs: it does not hold Drain past its context, nor keeps the
+// hooks before it from being called when it comes back.
+func TestDrainHookHangs(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		n, _ := fakeserver.One()
+		nc := connect(t, n)
+		block, called := make(chan struct{}), false
+		remove := nc.OnDrain(nil)
+		remove()
+		nc.OnDrain(func(context.Context) error { called = true; return nil })
+		nc.OnDrain(func(context.Context) error { <-block; return nil })
+		start := time.Now()
+		err := nc.Drain(in(t, time.Second))
+		if d := time.Since(start); d > time.Second+50*time.Millisecond {
+			t.Errorf("it took %v", d)
+		}
+		isErr(t, err, errDeadline)
+		loss(t, err)
+		close(block)
+		synctest.Wait()
+		if !called {
+			t.Error("the other hook was not called")
+		}
+	})
+}
+
+// TestDrainHookEndsItsGoroutine: Drain goes on, and tells.
+func TestDrainHookEndsItsGoroutine(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		n, _ := fakeserver.One()
+		nc := connect(t, n)
+		nc.OnDrain(func(context.Context) error { goexit(); return nil })
+		isErr(t, nc.Drain(t.Context()), errGoexit)
+		if nc.Status() != StatusClosed {
+			t.Errorf("status %v", nc.Status())
 		}
 	})
 }

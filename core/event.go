@@ -139,7 +139,7 @@ func (e SubscriptionEnded) String() string {
 	return fmt.Sprintf("subscription to %q ended: %v", e.Subscription.Subject(), e.Err)
 }
 
-func (e AsyncError) String() string { return e.Err.Error() }
+func (e AsyncError) String() string { return fmt.Sprint(e.Err) }
 
 // subscriptionOf returns the subscription an event is about, or nil.
 func subscriptionOf(e Event) *Subscription {

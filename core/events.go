@@ -169,7 +169,7 @@ func (s *eventStream) take() (batch []Event, over bool) {
 // for the loop; more are dropped and counted in Stats.
 func (nc *Conn) Events(ctx context.Context) iter.Seq2[Event, error] {
 	switch {
-	case nc == nil || nc.cfg == nil:
+	case !nc.made():
 		return failed[Event](errNilConn)
 	case ctx == nil:
 		return failed[Event](errNilContext)

@@ -22,7 +22,7 @@ func (nc *Conn) Flush(ctx context.Context) error {
 func (nc *Conn) RTT(ctx context.Context) (time.Duration, error) { return nc.ping(ctx, "rtt") }
 
 func (nc *Conn) ping(ctx context.Context, op string) (time.Duration, error) {
-	if nc == nil || nc.cfg == nil {
+	if !nc.made() {
 		return 0, errNilConn
 	}
 	if ctx == nil {
@@ -78,7 +78,7 @@ func (nc *Conn) lastServer() string {
 // call. Messages for Next and channels are not waited for. A ctx without a
 // deadline gets RequestTimeout. A handler that calls it waits for itself.
 func (nc *Conn) Barrier(ctx context.Context) error {
-	if nc == nil || nc.cfg == nil {
+	if !nc.made() {
 		return errNilConn
 	}
 	if ctx == nil {
@@ -115,7 +115,7 @@ func (s *Subscription) awaitAll(ctx context.Context) error {
 // one is up. It also ends a back-off that is under way. A ctx without a deadline
 // gets RequestTimeout. Requests that are open fail as at any loss of the link.
 func (nc *Conn) Reconnect(ctx context.Context) error {
-	if nc == nil || nc.cfg == nil {
+	if !nc.made() {
 		return errNilConn
 	}
 	if ctx == nil {

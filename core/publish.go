@@ -23,13 +23,13 @@ const tooLong = "longer than a server's control line may be"
 // Bad input is refused before a byte leaves: *SubjectError, ErrMaxPayload.
 // Other errors: ErrReconnectBufExceeded, ErrDisconnected, ErrClosed.
 func (nc *Conn) Publish(subject string, data []byte) error {
-	if nc == nil || nc.cfg == nil {
+	if !nc.made() {
 		return errNilConn
 	}
 	if nc.cfg.tracer != nil {
 		return nc.publishMsg(context.Background(), Msg{Subject: subject, Data: data})
 	}
-	if err := nc.checkSize(subject, "", len(data)); err != nil {
+	if err := nc.checkSize(subject, 0, len(data)); err != nil {
 		return err
 	}
 	retry, err := nc.out.Publish(subject, "", "", data)
@@ -49,7 +49,7 @@ func (nc *Conn) PublishRequest(subject, reply string, data []byte) error {
 // bounds the wait for room and carries the trace. m is not changed and may be
 // used again. Further errors: *HeaderError, ErrHeadersNotSupported, ctx's.
 func (nc *Conn) PublishMsg(ctx context.Context, m Msg) error {
-	if nc == nil || nc.cfg == nil {
+	if !nc.made() {
 		return errNilConn
 	}
 	if ctx == nil {
@@ -103,15 +103,21 @@ func (nc *Conn) checkMsg(m Msg) (header string, err error) {
 			return "", &SubjectError{Subject: m.Reply, Problem: "as a reply: " + p}
 		}
 	}
-	return header, nc.checkSize(m.Subject, m.Reply, len(header)+len(m.Data))
+	return header, nc.checkSize(m.Subject, len(m.Reply), len(header)+len(m.Data))
 }
 
 // checkSize holds a message against the limits of the present server.
-func (nc *Conn) checkSize(subj, reply string, size int) error {
+func (nc *Conn) checkSize(subj string, reply, size int) error {
 	if max := nc.maxPayload.Load(); int64(size) > max && max > 0 {
 		return fmt.Errorf("%w: %d bytes to %q, the server takes %d", ErrMaxPayload, size, subj, max)
 	}
-	if len(subj)+len(reply) > maxSubject {
+	return checkLine(subj, reply)
+}
+
+// checkLine holds a subject, and the length of what stands beside it, against the
+// length of a control line.
+func checkLine(subj string, beside int) error {
+	if len(subj)+beside > maxSubject {
 		return &SubjectError{Subject: subj[:min(len(subj), 64)] + "...", Problem: tooLong}
 	}
 	return nil

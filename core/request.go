@@ -24,7 +24,7 @@ func (nc *Conn) Request(ctx context.Context, subject string, data []byte) (Msg, 
 // RequestMsg is Request with m's header and data. With m.Reply set, that is used
 // as an inbox of the request's own instead of the shared one. m is not changed.
 func (nc *Conn) RequestMsg(ctx context.Context, m Msg) (Msg, error) {
-	if nc == nil || nc.cfg == nil {
+	if !nc.made() {
 		return Msg{}, errNilConn
 	}
 	if ctx == nil {
@@ -49,6 +49,11 @@ func (nc *Conn) requestPlain(ctx context.Context, m Msg) (Msg, error) {
 	}
 	if p := subject.CheckPublish(m.Subject); p != "" {
 		return Msg{}, &SubjectError{Subject: m.Subject, Problem: p}
+	}
+	if m.Reply == "" {
+		if err := checkLine(m.Subject, nc.reqs.replyLen()); err != nil {
+			return Msg{}, err
+		}
 	}
 	if err := ctx.Err(); err != nil {
 		return Msg{}, unsent{opError("request", m.Subject, err)}

@@ -58,6 +58,9 @@ type outcome struct {
 
 func (r *requests) init(inboxPrefix string) { r.prefix = inboxPrefix + "." + rand.Text() + "." }
 
+// replyLen is the most that a reply subject has.
+func (r *requests) replyLen() int { return len(r.prefix) + len("ffffffff-ffffffff") }
+
 const hex = "0123456789abcdef"
 
 // begin opens a request. It returns nil if the subscription for replies was

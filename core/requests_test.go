@@ -431,3 +431,37 @@ func TestDefaultTimeouts(t *testing.T) {
 		}
 	})
 }
+
+// TestLongRequestSubject: the reply subject counts, so that no line is longer
+// than servers take. reliability B14
+func TestLongRequestSubject(t *testing.T) {
+	for _, prefix := range []string{"_INBOX", strings.Repeat("i", 1000)} {
+		bubble(t, func(t *testing.T) {
+			n, s := fakeserver.One()
+			nc := connect(t, n, CustomInboxPrefix(prefix))
+			m := Msg{Header: header(t, "A", "b"), Data: make([]byte, 1<<20-30)}
+			sent := 0
+			for size := maxSubject - len(prefix) - 100; size <= maxSubject; size++ {
+				m.Subject = strings.Repeat("a", size)
+				_, err := nc.RequestMsg(t.Context(), m)
+				switch {
+				case errors.Is(err, ErrNoResponders):
+					sent++
+				case !errors.Is(err, ErrBadSubject) || !SafeToRetry(err):
+					t.Fatalf("a subject of %d: %v", size, err)
+				}
+				if size%100 > 0 {
+					m.Data = m.Data[:1] // the size of the last one is what counts
+				}
+			}
+			for _, o := range s.Ops("PUB") {
+				if len(o.Line) > 4096 {
+					t.Fatalf("a line of %d bytes", len(o.Line))
+				}
+			}
+			if sent == 0 {
+				t.Error("none was sent")
+			}
+		})
+	}
+}

@@ -123,7 +123,7 @@ func (p *simPub) one() bool {
 		subj = sim.DenyPrefix + subj
 	}
 	data := fmt.Appendf(nil, "%d %s", seq, strings.Repeat("x", p.size))
-	err := nc.checkSize(subj, "", len(simHeader(seq))+len(data))
+	err := nc.checkSize(subj, 0, len(simHeader(seq))+len(data))
 	if err == nil {
 		p.retry, err = nc.out.Publish(subj, "", simHeader(seq), data)
 		if p.retry != nil {

@@ -31,6 +31,9 @@ type Stats struct {
 
 // Stats returns the ledger. It costs a look at every subscription.
 func (nc *Conn) Stats() Stats {
+	if !nc.made() {
+		return Stats{}
+	}
 	out := nc.out.Counts()
 	req := nc.reqs.counts()
 	subs := nc.reg.stats()

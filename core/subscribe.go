@@ -2,7 +2,6 @@ package nats
 
 import (
 	"context"
-	"errors"
 
 	"github.com/perigee-go/nats/core/internal/queue"
 	"github.com/perigee-go/nats/core/internal/subject"
@@ -11,7 +10,7 @@ import (
 
 var (
 	errNilContext = &OptionError{"ctx", "is nil"}
-	errNilConn    = errors.New("nats: the Conn is nil or was not made by Connect")
+	errNilConn    = &OptionError{"Conn", "is nil or was not made by Connect"}
 )
 
 // Subscribe calls handler for each message of subject, which may have
@@ -44,7 +43,7 @@ func (nc *Conn) SubscribeChan(subject string, ch chan<- Msg, opts ...SubOption) 
 
 // subscribe finishes s, makes it known and tells the server.
 func (nc *Conn) subscribe(subj string, s *Subscription, opts []SubOption) (*Subscription, error) {
-	if nc == nil || nc.cfg == nil {
+	if !nc.made() {
 		return nil, errNilConn
 	}
 	if p := subject.CheckSubscribe(subj); p != "" {
@@ -54,8 +53,8 @@ func (nc *Conn) subscribe(subj string, s *Subscription, opts []SubOption) (*Subs
 	if err != nil {
 		return nil, err
 	}
-	if len(subj)+len(c.queue) > maxSubject {
-		return nil, &SubjectError{Subject: subj, Problem: tooLong}
+	if err := checkLine(subj, len(c.queue)); err != nil {
+		return nil, err
 	}
 	if c.onReader {
 		if s.kind != kindHandler {
@@ -74,7 +73,10 @@ func (nc *Conn) subscribe(subj string, s *Subscription, opts []SubOption) (*Subs
 	if s.handler != nil {
 		s.handler = nc.wrapHandler(s, s.handler)
 	}
-	return s, nc.register(s, false)
+	if err := nc.register(s, false); err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 // register makes s known and tells the server. internal ones may still be made

@@ -24,7 +24,9 @@ const (
 
 // Subscription is one interest in a subject. It is over after Unsubscribe,
 // Drain, AutoUnsubscribe's last message, or the end of its Conn. All methods are
-// safe for concurrent use and at any time.
+// safe for concurrent use and at any time. One that no Conn made, or nil, is
+// over: what can fail does, with ErrSubscriptionClosed, and the rest returns zero
+// values.
 type Subscription struct {
 	// Fixed at the start.
 	nc          *Conn
@@ -92,22 +94,48 @@ type settle struct {
 }
 
 // Subject returns the subject as it was subscribed to.
-func (s *Subscription) Subject() string { return s.subject }
+func (s *Subscription) Subject() string {
+	if s == nil {
+		return ""
+	}
+	return s.subject
+}
+
+// made reports whether a Conn made it.
+func (s *Subscription) made() bool { return s != nil && s.nc != nil }
 
 // Queue returns the queue group, or "".
-func (s *Subscription) Queue() string { return s.queue }
+func (s *Subscription) Queue() string {
+	if s == nil {
+		return ""
+	}
+	return s.queue
+}
 
 // Conn returns the connection it belongs to.
-func (s *Subscription) Conn() *Conn { return s.nc }
+func (s *Subscription) Conn() *Conn {
+	if s == nil {
+		return nil
+	}
+	return s.nc
+}
 
 // Done is closed when the subscription is over and its last handler has
 // returned.
-func (s *Subscription) Done() <-chan struct{} { return s.doneCh }
+func (s *Subscription) Done() <-chan struct{} {
+	if !s.made() {
+		return closedChan
+	}
+	return s.doneCh
+}
 
 // Err says why nothing more arrives: nil while something may, and after
 // Unsubscribe, Drain and AutoUnsubscribe's last message; ErrClosed when its Conn
 // was closed.
 func (s *Subscription) Err() error {
+	if !s.made() {
+		return ErrSubscriptionClosed
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.err
@@ -139,7 +167,7 @@ func (s *Subscription) Next(ctx context.Context) (Msg, error) {
 
 func (s *Subscription) next(ctx context.Context, reportSlow bool) (m Msg, err error) {
 	if s == nil || s.kind != kindSync {
-		return Msg{}, ErrSyncSubRequired
+		return Msg{}, s.noNext()
 	}
 	if ctx == nil {
 		return Msg{}, errNilContext
@@ -207,6 +235,14 @@ func (s *Subscription) next(ctx context.Context, reportSlow bool) (m Msg, err er
 	return s.msg(&e), nil
 }
 
+// noNext says why there is no Next.
+func (s *Subscription) noNext() error {
+	if !s.made() {
+		return ErrSubscriptionClosed
+	}
+	return ErrSyncSubRequired
+}
+
 // endError says why there is nothing more to take; mu held.
 func (s *Subscription) endError() error {
 	if s.err != nil {
@@ -251,7 +287,7 @@ func (s *Subscription) Messages(ctx context.Context) iter.Seq2[Msg, error] {
 // that runs is not waited for: see Done. A second call returns
 // ErrSubscriptionClosed.
 func (s *Subscription) Unsubscribe() error {
-	if s == nil || s.nc == nil {
+	if !s.made() {
 		return ErrSubscriptionClosed
 	}
 	if s.nc.isClosed() {
@@ -275,7 +311,7 @@ func (s *Subscription) AutoUnsubscribe(max int) error {
 	if max < 1 {
 		return &OptionError{"AutoUnsubscribe", "must be at least 1"}
 	}
-	if s == nil || s.nc == nil {
+	if !s.made() {
 		return ErrSubscriptionClosed
 	}
 	if s.nc.isClosed() {
@@ -434,6 +470,9 @@ func (s *Subscription) SetPendingLimits(msgs, bytes int) error {
 	if msgs == 0 || bytes == 0 {
 		return &OptionError{"PendingLimits", "0 is no limit; use a value below 0 for none"}
 	}
+	if !s.made() {
+		return ErrSubscriptionClosed
+	}
 	s.limitMsgs.Store(int64(msgs))
 	s.limitBytes.Store(int64(bytes))
 	return nil
@@ -456,6 +495,9 @@ type SubStats struct {
 
 // Stats returns the subscription's counters.
 func (s *Subscription) Stats() SubStats {
+	if !s.made() {
+		return SubStats{}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st := SubStats{
@@ -491,6 +533,9 @@ func (s *Subscription) pending() (msgs, bytes uint64) {
 
 // ClearMaxPending starts the high-water marks of Stats anew.
 func (s *Subscription) ClearMaxPending() {
+	if !s.made() {
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.maxMsgs, s.maxBytes = 0, 0

@@ -199,7 +199,7 @@ var errGoexit = errors.New("nats: a handler called runtime.Goexit")
 
 // abandonAfter is how long users' code may outlive its time before it is left
 // behind.
-const abandonAfter = 20 * time.Millisecond
+const abandonAfter = 10 * time.Millisecond
 
 // handshake dials the server and does all that comes before a link is up.
 func (nc *Conn) handshake(ctx context.Context, srv *reconnect.Server, out *outbox.Outbox, sink link.Sink) (l *link.Link, err error) {
