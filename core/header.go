@@ -17,7 +17,8 @@ import (
 // and All allocate nothing. Set, Add and Del make new bytes, one allocation
 // each; NewHeader makes all fields with one.
 //
-// Methods that only read are safe for concurrent use.
+// Methods that only read are safe for concurrent use. On a nil *Header, as in an
+// Operation without headers, those that change do nothing.
 type Header struct {
 	// wire is a complete block, from NATS/1.0 to the empty line; empty without
 	// fields. After an illegal Set or Add it is poison, what was wrong, and
@@ -133,7 +134,7 @@ func (h *Header) Add(name, value string) { h.edit(name, value, false, true) }
 func (h *Header) Del(name string) { h.edit(name, "", true, false) }
 
 func (h *Header) edit(name, value string, replace, put bool) {
-	if h.Err() != nil {
+	if h == nil || h.Err() != nil {
 		return
 	}
 	if put {
@@ -232,6 +233,9 @@ func (h Header) MarshalText() ([]byte, error) {
 
 // UnmarshalText reads the wire form. Lines that are no field are left out.
 func (h *Header) UnmarshalText(text []byte) error {
+	if h == nil {
+		return &HeaderError{"", "there is no Header to read it into"}
+	}
 	if len(text) == 0 {
 		h.wire = ""
 		return nil
