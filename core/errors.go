@@ -252,7 +252,19 @@ type operationError struct {
 }
 
 func (e *operationError) Error() string {
-	return "nats: " + e.op + " " + strconv.Quote(e.subject) + ": " + strings.TrimPrefix(e.err.Error(), "nats: ")
+	if s, ok := e.err.(*SubjectError); ok && s.Subject == e.subject {
+		return "nats: " + e.op + " " + strings.TrimPrefix(s.Error(), "nats: ") // which says it
+	}
+	return "nats: " + e.op + " " + strconv.Quote(shorten(e.subject)) + ": " + strings.TrimPrefix(e.err.Error(), "nats: ")
+}
+
+// shorten keeps a subject that is far too long out of logs.
+func shorten(subject string) string {
+	const most = 256
+	if len(subject) <= most {
+		return subject
+	}
+	return subject[:most] + "..."
 }
 
 func (e *operationError) Unwrap() error { return e.err }

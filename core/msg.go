@@ -43,16 +43,16 @@ func (m Msg) Respond(data []byte) error { return m.RespondMsg(Msg{Data: data}) }
 func (m Msg) RespondMsg(r Msg) error {
 	switch {
 	case m.origin == nil:
-		return ErrMsgNotBound
+		return opError("respond to", m.Subject, ErrMsgNotBound)
 	case m.Reply == "":
-		return ErrMsgNoReply
+		return opError("respond to", m.Subject, ErrMsgNoReply)
 	}
 	r.Subject = m.Reply
 	if m.origin.respond != nil {
 		return m.origin.respond(r)
 	}
 	if m.origin.nc == nil {
-		return ErrMsgNotBound
+		return opError("respond to", m.Subject, ErrMsgNotBound)
 	}
 	return m.origin.nc.publishMsg(m.Context(), r)
 }

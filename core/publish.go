@@ -30,7 +30,7 @@ func (nc *Conn) Publish(subject string, data []byte) error {
 		return nc.publishMsg(context.Background(), Msg{Subject: subject, Data: data})
 	}
 	if err := nc.checkSize(subject, 0, len(data)); err != nil {
-		return err
+		return opError("publish to", subject, err)
 	}
 	retry, err := nc.out.Publish(subject, "", "", data)
 	if retry == nil && err == nil {
@@ -78,7 +78,7 @@ func (nc *Conn) publishTraced(ctx context.Context, m Msg) error {
 func (nc *Conn) publishPlain(ctx context.Context, m Msg) error {
 	header, err := nc.checkMsg(m)
 	if err != nil {
-		return err
+		return opError("publish to", m.Subject, err)
 	}
 	retry, err := nc.out.Publish(m.Subject, m.Reply, header, m.Data)
 	if retry == nil && err == nil {
@@ -109,7 +109,7 @@ func (nc *Conn) checkMsg(m Msg) (header string, err error) {
 // checkSize holds a message against the limits of the present server.
 func (nc *Conn) checkSize(subj string, reply, size int) error {
 	if max := nc.maxPayload.Load(); int64(size) > max && max > 0 {
-		return fmt.Errorf("%w: %d bytes to %q, the server takes %d", ErrMaxPayload, size, subj, max)
+		return fmt.Errorf("%w: %d bytes, the server takes %d", ErrMaxPayload, size, max)
 	}
 	return checkLine(subj, reply)
 }
@@ -118,7 +118,7 @@ func (nc *Conn) checkSize(subj string, reply, size int) error {
 // length of a control line.
 func checkLine(subj string, beside int) error {
 	if len(subj)+beside > maxSubject {
-		return &SubjectError{Subject: subj[:min(len(subj), 64)] + "...", Problem: tooLong}
+		return &SubjectError{Subject: shorten(subj), Problem: tooLong}
 	}
 	return nil
 }
@@ -149,7 +149,7 @@ func (nc *Conn) publishError(subj string, err error) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, outbox.ErrSubject):
-		return &SubjectError{Subject: subj, Problem: subject.CheckPublish(subj)}
+		return opError("publish to", subj, &SubjectError{Subject: subj, Problem: subject.CheckPublish(subj)})
 	case errors.Is(err, outbox.ErrFull):
 		return unsent{opError("publish to", subj, ErrReconnectBufExceeded)}
 	case errors.Is(err, outbox.ErrDown):

@@ -43,17 +43,9 @@ func (nc *Conn) RequestMsg(ctx context.Context, m Msg) (Msg, error) {
 }
 
 func (nc *Conn) requestPlain(ctx context.Context, m Msg) (Msg, error) {
-	header, err := nc.checkMsg(m)
+	header, err := nc.checkRequest(m)
 	if err != nil {
-		return Msg{}, err
-	}
-	if p := subject.CheckPublish(m.Subject); p != "" {
-		return Msg{}, &SubjectError{Subject: m.Subject, Problem: p}
-	}
-	if m.Reply == "" {
-		if err := checkLine(m.Subject, nc.reqs.replyLen()); err != nil {
-			return Msg{}, err
-		}
+		return Msg{}, opError("request", m.Subject, err)
 	}
 	if err := ctx.Err(); err != nil {
 		return Msg{}, unsent{opError("request", m.Subject, err)}
@@ -72,6 +64,20 @@ func (nc *Conn) requestPlain(ctx context.Context, m Msg) (Msg, error) {
 	}
 	reply.origin = &nc.reqOrigin
 	return reply, nil
+}
+
+// checkRequest holds a request against everything that a message has to be, and
+// returns its header block.
+func (nc *Conn) checkRequest(m Msg) (header string, err error) {
+	if p := subject.CheckPublish(m.Subject); p != "" {
+		return "", &SubjectError{Subject: m.Subject, Problem: p}
+	}
+	if m.Reply == "" {
+		if err := checkLine(m.Subject, nc.reqs.replyLen()); err != nil {
+			return "", err
+		}
+	}
+	return nc.checkMsg(m)
 }
 
 // beginRequest opens a request on the shared inbox or one of its own.

@@ -46,24 +46,12 @@ func (nc *Conn) subscribe(subj string, s *Subscription, opts []SubOption) (*Subs
 	if !nc.made() {
 		return nil, errNilConn
 	}
-	if p := subject.CheckSubscribe(subj); p != "" {
-		return nil, &SubjectError{Subject: subj, Problem: p}
-	}
-	c, err := nc.cfg.sub.configure(opts)
+	c, err := nc.checkSubscribe(subj, s.kind, opts)
 	if err != nil {
-		return nil, err
-	}
-	if err := checkLine(subj, len(c.queue)); err != nil {
-		return nil, err
+		return nil, opError("subscribe to", subj, err)
 	}
 	if c.onReader {
-		if s.kind != kindHandler {
-			return nil, &OptionError{"OnReader", "needs a handler"}
-		}
 		s.kind = kindReader
-	}
-	if c.concurrency > 1 && s.kind != kindHandler {
-		return nil, &OptionError{"Concurrency", "needs a handler"}
 	}
 	s.subject, s.queue = subj, c.queue
 	s.concurrency, s.overflow, s.onEvent = c.concurrency, c.overflow, c.onEvent
@@ -74,9 +62,26 @@ func (nc *Conn) subscribe(subj string, s *Subscription, opts []SubOption) (*Subs
 		s.handler = nc.wrapHandler(s, s.handler)
 	}
 	if err := nc.register(s, false); err != nil {
-		return nil, err
+		return nil, opError("subscribe to", subj, err)
 	}
 	return s, nil
+}
+
+// checkSubscribe holds what a user asks for against the rules.
+func (nc *Conn) checkSubscribe(subj string, kind subKind, opts []SubOption) (subConfig, error) {
+	if p := subject.CheckSubscribe(subj); p != "" {
+		return subConfig{}, &SubjectError{Subject: subj, Problem: p}
+	}
+	c, err := nc.cfg.sub.configure(opts)
+	switch {
+	case err != nil:
+		return c, err
+	case c.onReader && kind != kindHandler:
+		return c, &OptionError{"OnReader", "needs a handler"}
+	case c.concurrency > 1 && kind != kindHandler:
+		return c, &OptionError{"Concurrency", "needs a handler"}
+	}
+	return c, checkLine(subj, len(c.queue))
 }
 
 // register makes s known and tells the server. internal ones may still be made
