@@ -4,10 +4,12 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/perigee-go/nats/core/internal/outbox"
@@ -156,6 +158,9 @@ func RootCAs(files ...string) Option {
 		c.roots = func() (*x509.CertPool, error) {
 			pool := x509.NewCertPool()
 			for _, f := range files {
+				if err := checkFileName(f); err != nil {
+					return nil, err
+				}
 				pem, err := os.ReadFile(f)
 				if err != nil {
 					return nil, err
@@ -177,6 +182,9 @@ func ClientCert(certFile, keyFile string) Option {
 	return connOption{"ClientCert", func(c *config) string {
 		c.secure = true
 		c.cert = func() (tls.Certificate, error) { return tls.LoadX509KeyPair(certFile, keyFile) }
+		if err := errors.Join(checkFileName(certFile), checkFileName(keyFile)); err != nil {
+			return err.Error()
+		}
 		_, err := c.cert()
 		return text(err)
 	}}
@@ -204,6 +212,15 @@ func ClientTLSConfig(cert func() (tls.Certificate, error), roots func() (*x509.C
 // be configured for it. It implies Secure.
 func TLSHandshakeFirst() Option {
 	return option("TLSHandshakeFirst", func(c *config) { c.secure, c.tlsFirst = true, true })
+}
+
+// checkFileName refuses what belongs into a file: a private key in the place of
+// its file's name, an easy mistake, would stand in the error.
+func checkFileName(name string) error {
+	if strings.ContainsAny(name, "\r\n") || strings.Contains(name, "-----BEGIN") {
+		return errors.New("this is not the name of a file; is it what belongs into one?")
+	}
+	return nil
 }
 
 func text(err error) string {

@@ -237,6 +237,9 @@ func (nc *Conn) handshake(ctx context.Context, srv *reconnect.Server, out *outbo
 func (nc *Conn) dial(ctx context.Context, srv *reconnect.Server) (net.Conn, link.TLSMode, error) {
 	if p := nc.cfg.inProcess; p != nil {
 		c, err := p.InProcessConn()
+		if c == nil && err == nil {
+			err = transport.ErrNoConnection
+		}
 		return c, link.TLSDone, err
 	}
 	if srv.WebSocket() {

@@ -23,11 +23,17 @@ func Dial(ctx context.Context, d Dialer, address string) (net.Conn, error) {
 		d = &byName{lookup: net.DefaultResolver.LookupNetIP, dial: new(net.Dialer).DialContext}
 	}
 	conn, err := d.DialContext(ctx, "tcp", address)
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, inTime(ctx, err)
+	case conn == nil:
+		return nil, ErrNoConnection
 	}
 	return conn, nil
 }
+
+// ErrNoConnection is what a dialer fails with that returned neither.
+var ErrNoConnection = errors.New("the dialer returned no connection and no error")
 
 // inTime adds ctx's cause to what a socket says at ctx's deadline. A net.Dialer
 // hands the deadline on to the socket, which may notice it before ctx does, and
