@@ -200,7 +200,7 @@ type AuthRequest struct {
 }
 
 // Auth is the answer of an AuthHandler. All fields that are set are sent.
-// Printed or logged it says which these are, and no more.
+// Printed, logged or as JSON it says which these are, and no more.
 type Auth struct {
 	User, Password string
 	Token          string
@@ -211,6 +211,10 @@ type Auth struct {
 
 // Format implements fmt.Formatter: secrets are left out, whatever the verb.
 func (a Auth) Format(f fmt.State, _ rune) { _, _ = fmt.Fprint(f, a.outline()) }
+
+// MarshalText implements encoding.TextMarshaler, for JSON among others: a logger
+// writes so what it finds inside of other values.
+func (a Auth) MarshalText() ([]byte, error) { return []byte(a.outline()), nil }
 
 // LogValue implements slog.LogValuer.
 func (a Auth) LogValue() slog.Value { return slog.StringValue(a.outline()) }
