@@ -10,6 +10,7 @@ import (
 	"reflect"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -145,7 +146,7 @@ type matrix struct {
 func (x *matrix) call(t *testing.T, where string, tg target, m method, ctx context.Context, within time.Duration) error {
 	limit := within + pastContext
 	if !m.takesContext() {
-		limit = limitWithoutContext(m)
+		limit = limitWithoutContext(m, where)
 	}
 	watchdog := time.AfterFunc(time.Hour, func() { panic(fmt.Sprintf("%s: %v hangs\n%s", where, m, stacks())) })
 	defer watchdog.Stop()
@@ -187,14 +188,16 @@ func endOf(m method, took time.Duration) (beyond time.Duration, ok bool) {
 }
 
 // limitWithoutContext is how long a call may take that has no context.
-func limitWithoutContext(m method) time.Duration {
+func limitWithoutContext(m method, where string) time.Duration {
 	switch m.String() {
 	case "Conn.Close":
 		return closeFlush + pastEnd
 	case "Subscription.Unsubscribe":
 		return pastEnd
 	case "Conn.Publish", "Conn.PublishRequest", "Msg.Respond", "Msg.RespondMsg":
-		return 15 * time.Second // they wait for room, until WriteTimeout has found the peer dead
+		if strings.Contains(where, "stopped reading") {
+			return 15 * time.Second // they wait for room, until WriteTimeout has found the peer dead
+		}
 	}
 	return pastContext
 }

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -65,6 +66,7 @@ func option(name string, apply func(*config)) Option {
 
 // Servers adds servers to Connect's URL, each in the same form.
 func Servers(urls ...string) Option {
+	urls = slices.Clone(urls)
 	return connOption{"Servers", func(c *config) string {
 		for _, u := range urls {
 			servers, err := reconnect.ParseURLs(u)
@@ -135,13 +137,18 @@ func positive(name string, d time.Duration, apply func(*config)) Option {
 // be given; it is cloned. Without a ServerName in it, the certificate must be
 // for the host of the URL.
 func Secure(cfg ...*tls.Config) Option {
+	many := len(cfg) > 1
+	var clone *tls.Config
+	if len(cfg) > 0 {
+		clone = cfg[0].Clone() // which takes nil
+	}
 	return connOption{"Secure", func(c *config) string {
-		if len(cfg) > 1 {
+		if many {
 			return "takes at most one TLS configuration"
 		}
 		c.secure = true
-		if len(cfg) == 1 && cfg[0] != nil {
-			c.tls = cfg[0].Clone()
+		if clone != nil {
+			c.tls = clone
 		}
 		return ""
 	}}
@@ -150,6 +157,7 @@ func Secure(cfg ...*tls.Config) Option {
 // RootCAs trusts the certificates in the PEM files instead of the system's. They
 // are read again at each attempt to connect. It implies Secure.
 func RootCAs(files ...string) Option {
+	files = slices.Clone(files)
 	return connOption{"RootCAs", func(c *config) string {
 		if len(files) == 0 {
 			return "names no file"

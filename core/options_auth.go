@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 
 	"github.com/perigee-go/nats/core/internal/creds"
 )
@@ -57,6 +58,7 @@ func token(name string, f func() string) Option {
 // does not belong to the JWT is refused here: the server would not say why.
 func UserCredentials(file string, seedFile ...string) Option {
 	const name = "UserCredentials"
+	seedFile = slices.Clone(seedFile)
 	return connOption{name, func(c *config) string {
 		if len(seedFile) > 1 {
 			return "takes at most one file with a seed"

@@ -45,11 +45,12 @@ func ProxyPath(path string) Option {
 // servers get them too. Those that make the request one for a WebSocket cannot
 // be set.
 func WebSocketConnectionHeaders(h http.Header) Option {
+	h = h.Clone()
 	return connOption{"WebSocketConnectionHeaders", func(c *config) string {
 		if h == nil {
 			return "is nil"
 		}
-		c.webSocket.header = h.Clone()
+		c.webSocket.header = h
 		return checkHTTPHeader(h)
 	}}
 }

@@ -85,5 +85,8 @@ func (ca *CA) Server(names ...string) (*tls.Config, error) {
 	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}, nil
 }
 
+// DER is the authority's own certificate.
+func (ca *CA) DER() []byte { return ca.cert.Raw }
+
 // Client makes a client's configuration that trusts the authority.
 func (ca *CA) Client() *tls.Config { return &tls.Config{RootCAs: ca.Roots} }
