@@ -23,15 +23,31 @@ type stage struct {
 	opts  []Option
 	nc    *Conn
 	sub   *Subscription
-	block chan struct{} // closed when the call under test is over
+	subs  map[string]*Subscription // of each kind, sub among them
+	block chan struct{}            // closed when the call under test is over
 }
 
 func (s *stage) connect(opts ...Option) {
 	nc, err := Connect(s.t.Context(), "nats://server:4222", options(s.net, append(s.opts, opts...))...)
 	must(s.t, err)
 	s.nc = nc
-	s.sub, err = nc.SubscribeSync("open")
-	must(s.t, err)
+	s.subs = make(map[string]*Subscription)
+	add := func(kind string, sub *Subscription, err error) {
+		must(s.t, err)
+		s.subs[kind] = sub
+	}
+	sub, err := nc.SubscribeSync("open")
+	add("sync", sub, err)
+	s.sub = sub
+	sub, err = nc.Subscribe("h", func(Msg) {}, Queue("q"))
+	add("handler", sub, err)
+	sub, err = nc.Subscribe("r", func(Msg) {}, OnReader())
+	add("reader", sub, err)
+	sub, err = nc.SubscribeChan("c", make(chan Msg))
+	add("channel", sub, err)
+	sub, err = nc.SubscribeSync("ended")
+	add("ended", sub, err)
+	must(s.t, sub.Unsubscribe())
 	synctest.Wait()
 }
 
@@ -200,7 +216,8 @@ func TestFigure11EveryMethodInEveryState(t *testing.T) {
 	closes := 0
 	for _, state := range matrixStates {
 		t.Run(state.name, func(t *testing.T) {
-			for _, m := range matrixMethods() {
+			for _, call := range matrixCalls() {
+				m, sub := call.m, call.sub
 				for _, kind := range contextKinds {
 					if !m.takesContext() && kind.name != "deadline" {
 						continue
@@ -214,8 +231,8 @@ func TestFigure11EveryMethodInEveryState(t *testing.T) {
 						}
 						ctx, cancel := kind.make()
 						defer cancel()
-						where := fmt.Sprintf("%s, context %s", state.name, kind.name)
-						err := x.call(t, where, newTarget(s.nc, s.sub), m, ctx, kind.within)
+						where := fmt.Sprintf("%s, context %s, subscription %s", state.name, kind.name, sub)
+						err := x.call(t, where, newTarget(s.nc, s.subs[sub]), m, ctx, kind.within)
 						if kind.name == "ended" && m.takesContext() && err == nil && waits(m) && state.status != StatusClosed {
 							t.Errorf("%s: %v works", where, m)
 						}
@@ -247,6 +264,26 @@ func TestFigure11EveryMethodInEveryState(t *testing.T) {
 		worst, closes, x.calls, len(matrixMethods()), len(matrixStates), x.worstEndBy)
 	figure.Print(t, 10, "50 ms", "%d calls with a context in %d states outlived it by at most %v (%s)",
 		x.contexts, len(matrixStates), x.worst, x.worstBy)
+}
+
+// matrixCall is a method, and on what kind of subscription it is called.
+type matrixCall struct {
+	m   method
+	sub string
+}
+
+func matrixCalls() []matrixCall {
+	var out []matrixCall
+	for _, m := range matrixMethods() {
+		out = append(out, matrixCall{m, "sync"})
+		if m.recv != "Subscription" {
+			continue
+		}
+		for _, kind := range []string{"handler", "reader", "channel", "ended"} {
+			out = append(out, matrixCall{m, kind})
+		}
+	}
+	return out
 }
 
 // waits reports whether a call always waits for somebody, so that an ended
