@@ -14,3 +14,6 @@ func resident(*testing.T) int64 {
 	runtime.ReadMemStats(&m)
 	return int64(m.Sys - m.HeapReleased)
 }
+
+// descriptors cannot be counted here.
+func descriptors(*testing.T) int { return 0 }
