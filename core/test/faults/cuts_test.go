@@ -38,7 +38,7 @@ func TestFigure04LossIsTold(t *testing.T) {
 		} {
 			t.Run(over.name, func(t *testing.T) {
 				t.Parallel()
-				srv := natstest.Run(t, over.server...)
+				srv := ledger.Run(t, over.server...)
 				w := watch(t, srv)
 				var wg sync.WaitGroup
 				for i := range over.conns {

@@ -56,7 +56,7 @@ func (g *group) leave(nc *nats.Conn) {
 func TestFigure32DrainLosesNone(t *testing.T) {
 	t.Parallel()
 	total := figure.Size(200_000, 5_000_000)
-	g := &group{t: t, srv: natstest.Run(t)}
+	g := &group{t: t, srv: ledger.Run(t)}
 	for range 8 {
 		g.members = append(g.members, g.join())
 	}
@@ -110,7 +110,7 @@ func TestFigure32DrainLosesNone(t *testing.T) {
 
 func TestDrainWhileDisconnected(t *testing.T) {
 	t.Parallel()
-	srv := natstest.Run(t)
+	srv := ledger.Run(t)
 	events, handler := ledger.NewEvents()
 	nc := ledger.Connect(t, srv.URL(), handler)
 	sub, err := nc.SubscribeSync("work", nats.Queue("q"))

@@ -79,8 +79,8 @@ type state struct {
 // states are all that a client can get into, and those that a peer can keep it
 // in.
 func states(t *testing.T) []state {
-	srv := natstest.Run(t)
-	secret := natstest.Run(t, natstest.Token("secret"))
+	srv := ledger.Run(t)
+	secret := ledger.Run(t, natstest.Token("secret"))
 	dead := &mute{address: "example.invalid", reached: make(chan struct{}, 1000)}
 	silent := newMute(t, "", false)
 	listens := newMute(t, "", true)

@@ -29,7 +29,7 @@ func restart(t testing.TB, srv *natstest.Server, events *ledger.Events, f func()
 
 func TestRestartKeepsEverything(t *testing.T) {
 	t.Parallel()
-	srv := natstest.Run(t)
+	srv := ledger.Run(t)
 	events, handler := ledger.NewEvents()
 	nc := ledger.Connect(t, srv.URL(), handler)
 	plain, err := nc.SubscribeSync("plain.*")
@@ -93,7 +93,7 @@ func TestRestartKeepsEverything(t *testing.T) {
 func TestPoliciesWithoutLink(t *testing.T) {
 	t.Parallel()
 	down := func(t *testing.T, opts ...nats.Option) (*natstest.Server, *nats.Conn) {
-		srv := natstest.Run(t)
+		srv := ledger.Run(t)
 		events, handler := ledger.NewEvents()
 		nc := ledger.Connect(t, srv.URL(), append(opts, handler)...)
 		srv.Shutdown()
@@ -153,7 +153,7 @@ func TestPoliciesWithoutLink(t *testing.T) {
 
 func TestRequestsAcrossLoss(t *testing.T) {
 	t.Parallel()
-	srv := natstest.Run(t)
+	srv := ledger.Run(t)
 	events, handler := ledger.NewEvents()
 	nc := ledger.Connect(t, srv.URL(), handler)
 	arrived := make(chan struct{}, 1)
@@ -198,7 +198,7 @@ func TestRequestsAcrossLoss(t *testing.T) {
 
 func TestFirstConnect(t *testing.T) {
 	t.Parallel()
-	srv := natstest.Run(t)
+	srv := ledger.Run(t)
 	srv.Shutdown()
 	_, err := nats.Connect(t.Context(), srv.URL()+",nats://127.0.0.1:1", nats.Logger(nil))
 	var ce *nats.ConnectError
@@ -233,7 +233,7 @@ func TestGivingUp(t *testing.T) {
 		"NoReconnect": nats.NoReconnect(), "MaxReconnects(0)": nats.MaxReconnects(0), "MaxReconnects(2)": nats.MaxReconnects(2),
 	} {
 		t.Run(name, func(t *testing.T) {
-			srv := natstest.Run(t)
+			srv := ledger.Run(t)
 			events, handler := ledger.NewEvents()
 			nc := ledger.Connect(t, srv.URL(), handler, opt, nats.ReconnectBackoff(0, time.Millisecond))
 			srv.Shutdown()
@@ -251,7 +251,7 @@ func TestGivingUp(t *testing.T) {
 
 func TestReconnectOnDemand(t *testing.T) {
 	t.Parallel()
-	srv := natstest.Run(t)
+	srv := ledger.Run(t)
 	events, handler := ledger.NewEvents()
 	nc := ledger.Connect(t, srv.URL(), handler)
 	sub, err := nc.SubscribeSync("x")
@@ -277,7 +277,7 @@ func TestReconnectOnDemand(t *testing.T) {
 
 func TestLameDuckIsTold(t *testing.T) {
 	t.Parallel()
-	srv := natstest.Run(t, natstest.LameDuck(300*time.Millisecond, 50*time.Millisecond))
+	srv := ledger.Run(t, natstest.LameDuck(300*time.Millisecond, 50*time.Millisecond))
 	events, handler := ledger.NewEvents()
 	ledger.Connect(t, srv.URL(), handler)
 	down := srv.LameDuck()
@@ -289,7 +289,7 @@ func TestLameDuckIsTold(t *testing.T) {
 }
 
 func TestClusterFailover(t *testing.T) {
-	cluster := natstest.RunCluster(t, 3, natstest.NoJetStream())
+	cluster := ledger.RunCluster(t, 3, natstest.NoJetStream())
 	events, handler := ledger.NewEvents()
 	nc := ledger.Connect(t, cluster.Server(0).URL(), handler)
 	e := ledger.Wait[nats.ServersDiscovered](t, events)
@@ -347,7 +347,7 @@ func TestStoppedServerIsFound(t *testing.T) {
 // link with WriteTimeout, and what was accepted is sent on the next one.
 func TestStalledPeer(t *testing.T) {
 	t.Parallel()
-	srv := natstest.Run(t)
+	srv := ledger.Run(t)
 	proxy := natstest.RunProxy(t, srv.Addr())
 	events, handler := ledger.NewEvents()
 	nc := ledger.Connect(t, proxy.URL(), handler, nats.WriteTimeout(300*time.Millisecond), nats.WriteBufferSize(64<<10))

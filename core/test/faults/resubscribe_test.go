@@ -11,7 +11,6 @@ import (
 	nats "github.com/perigee-go/nats/core"
 	"github.com/perigee-go/nats/core/internal/figure"
 	"github.com/perigee-go/nats/core/test/internal/ledger"
-	"github.com/perigee-go/nats/orbit/natstest"
 )
 
 // writeCounter dials, and counts the writes on the last connection.
@@ -43,7 +42,7 @@ func (c *countedConn) Write(b []byte) (int, error) {
 // A great many subscriptions are made again in few writes and in short time, and
 // the server knows them all when the connection says that it is back.
 func TestFigure22Resubscribe(t *testing.T) {
-	srv := natstest.Run(t)
+	srv := ledger.Run(t)
 	count := figure.Size(10_000, 100_000)
 	events, handler := ledger.NewEvents()
 	dialer := &writeCounter{}

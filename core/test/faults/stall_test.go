@@ -48,7 +48,7 @@ func publishTimes(publish func() error) (most time.Duration, count int, err erro
 // read, until what may be kept is full. Then it fails with a typed error, or
 // waits as long as its context says.
 func TestFigure09PublishDoesNotWait(t *testing.T) {
-	srv := natstest.Run(t)
+	srv := ledger.Run(t)
 	data := make([]byte, 64)
 
 	dialer := &moody{}
@@ -86,7 +86,7 @@ func TestFigure09PublishDoesNotWait(t *testing.T) {
 // context, and Close within its 2 s.
 func TestCallsBeforeAStalledPeer(t *testing.T) {
 	t.Parallel()
-	srv := natstest.Run(t)
+	srv := ledger.Run(t)
 	proxy := natstest.RunProxy(t, srv.Addr())
 	nc := ledger.Connect(t, proxy.URL())
 	sub, err := nc.SubscribeSync("x")
@@ -155,7 +155,7 @@ func TestDeafLink(t *testing.T) {
 	for _, way := range []natstest.Direction{natstest.ClientToServer, natstest.ServerToClient} {
 		t.Run(way.String(), func(t *testing.T) {
 			t.Parallel()
-			srv := natstest.Run(t)
+			srv := ledger.Run(t)
 			proxy := natstest.RunProxy(t, srv.Addr())
 			events, handler := ledger.NewEvents()
 			const interval = 100 * time.Millisecond
