@@ -17,7 +17,7 @@ import (
 const (
 	minRead = 8 << 10
 	// longestLine is the most that an unfinished line needs; the parser refuses
-	// longer ones.
+	// longer ones. A message may need more.
 	longestLine = wire.MaxInfoLine + minRead
 )
 
@@ -256,7 +256,7 @@ func (l *Link) makeSpace(need int) {
 		n = min(max(need, 2*n), maxAhead)
 	}
 	if l.w == len(l.buf) {
-		n = max(n, min(2*len(l.buf), longestLine))
+		n = max(n, min(2*len(l.buf), max(need, longestLine)))
 	}
 	if n > len(l.buf) {
 		b := make([]byte, n)

@@ -397,6 +397,31 @@ func TestLargeIsTheSinks(t *testing.T) {
 	}
 }
 
+// A sink that keeps none gets large messages in the read buffer, which grows as
+// far as they need it, whatever is the longest line.
+func TestLargeThatNobodyKeeps(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		k := &borrower{}
+		r.cfg.Sink = k
+		r.start()
+		for _, size := range []int{ownBuffer, longestLine - 100, longestLine, longestLine + 1, maxAhead + 1, 3 << 20, 5<<20 + 3} {
+			frame, event := msg("a", 1, "r", "", strings.Repeat("x", size))
+			go r.srv.send(frame)
+			<-time.After(time.Second)
+			synctest.Wait()
+			checkEvents(t, fmt.Sprint(size, " bytes"), k.take(), []string{event})
+		}
+		r.l.End(io.EOF)
+		_ = r.l.Wait()
+		_ = r.srv.sim.Close()
+	})
+}
+
+type borrower struct{ sink }
+
+func (*borrower) Room([]byte, int, *wire.Frame) (int, bool) { return 0, false }
+
 type keeper struct {
 	sink
 	kept [][]byte

@@ -18,7 +18,7 @@ import (
 // subscribed to again.
 func TestSubscriptionDrainUnderLoad(t *testing.T) {
 	t.Parallel()
-	srv := natstest.Run(t)
+	srv := ledger.Run(t)
 	nc, pub := ledger.Connect(t, srv.URL()), ledger.Connect(t, srv.URL(), nats.Name("pub"))
 	stop := make(chan struct{})
 	var publishing sync.WaitGroup
@@ -85,7 +85,7 @@ func number(t testing.TB, m nats.Msg) (n int) {
 // have come: it gives what it has, and ends.
 func TestDrainBeforeTheLimit(t *testing.T) {
 	t.Parallel()
-	srv := natstest.Run(t)
+	srv := ledger.Run(t)
 	nc := ledger.Connect(t, srv.URL())
 	sub, err := nc.SubscribeSync("few", nats.AutoUnsubscribe(120))
 	if err != nil {
@@ -136,7 +136,7 @@ func TestDrainBeforeTheLimit(t *testing.T) {
 // An idle subscription has nothing to wait for, least of all the next PING.
 func TestIdleSubscriptionDrainsAtOnce(t *testing.T) {
 	t.Parallel()
-	srv := natstest.Run(t, natstest.PingInterval(time.Hour, 2))
+	srv := ledger.Run(t, natstest.PingInterval(time.Hour, 2))
 	nc := ledger.Connect(t, srv.URL(), nats.PingInterval(time.Hour))
 	handled, err := nc.Subscribe("a", func(nats.Msg) {})
 	if err != nil {
@@ -162,7 +162,7 @@ func TestIdleSubscriptionDrainsAtOnce(t *testing.T) {
 // Drain ends one connection and no other.
 func TestDrainEndsOneConn(t *testing.T) {
 	t.Parallel()
-	srv := natstest.Run(t)
+	srv := ledger.Run(t)
 	nc, other := ledger.Connect(t, srv.URL()), ledger.Connect(t, srv.URL(), nats.Name("other"))
 	sub, err := nc.SubscribeSync("x")
 	if err != nil {

@@ -6,14 +6,13 @@ import (
 
 	nats "github.com/perigee-go/nats/core"
 	"github.com/perigee-go/nats/core/test/internal/ledger"
-	"github.com/perigee-go/nats/orbit/natstest"
 )
 
 // Several values of a name, names that differ in case, and an empty value come
 // back as they were sent, with a payload and without.
 func TestHeaderRoundTrip(t *testing.T) {
 	t.Parallel()
-	srv := natstest.Run(t)
+	srv := ledger.Run(t)
 	a, b := ledger.Connect(t, srv.URL()), ledger.Connect(t, srv.URL(), nats.Name("b"))
 	sub, err := a.SubscribeSync("h")
 	if err != nil {

@@ -17,7 +17,7 @@ func TestMaxPayloadToTheByte(t *testing.T) {
 	for _, max := range []int{200, 64 << 10, 1 << 20, 3 << 20} {
 		t.Run(fmt.Sprint(max), func(t *testing.T) {
 			t.Parallel()
-			srv := natstest.Run(t, natstest.MaxPayload(max))
+			srv := ledger.Run(t, natstest.MaxPayload(max))
 			nc := ledger.Connect(t, srv.URL())
 			if got := nc.ServerInfo().MaxPayload; got != int64(max) {
 				t.Errorf("the server takes %d, ServerInfo says %d", max, got)
@@ -77,7 +77,7 @@ func TestMaxPayloadToTheByte(t *testing.T) {
 // message and the byte.
 func TestCountersOfARequest(t *testing.T) {
 	t.Parallel()
-	srv := natstest.Run(t)
+	srv := ledger.Run(t)
 	nc, other := ledger.Connect(t, srv.URL()), ledger.Connect(t, srv.URL(), nats.Name("other"))
 	if _, err := other.Subscribe("svc", func(m nats.Msg) { _ = m.Respond([]byte("seven b")) }); err != nil {
 		t.Fatal(err)

@@ -14,7 +14,6 @@ import (
 
 	nats "github.com/perigee-go/nats/core"
 	"github.com/perigee-go/nats/core/test/internal/ledger"
-	"github.com/perigee-go/nats/orbit/natstest"
 )
 
 // hooked calls a user's code before and after dialing.
@@ -51,7 +50,7 @@ func works(t testing.TB, nc *nats.Conn) {
 
 func TestParityDialerHooks(t *testing.T) {
 	t.Parallel()
-	srv := natstest.Run(t)
+	srv := ledger.Run(t)
 	stop := errors.New("not now")
 	var dialed, opened atomic.Int64
 	var deny atomic.Bool
@@ -92,7 +91,7 @@ func TestParityDialerHooks(t *testing.T) {
 // and whatever Control does to the socket.
 func TestParityNetDialer(t *testing.T) {
 	t.Parallel()
-	srv := natstest.Run(t)
+	srv := ledger.Run(t)
 	const source = "127.0.0.2"
 	if l, err := net.Listen("tcp", source+":0"); err != nil {
 		t.Skip(err) // no such address on this system
@@ -122,7 +121,7 @@ func TestParityNetDialer(t *testing.T) {
 func TestParityMultipathTCP(t *testing.T) {
 	t.Parallel()
 	// The server's listener has to speak it as well, which is the default of Go's.
-	srv := natstest.Run(t)
+	srv := ledger.Run(t)
 	d := &hooked{before: func(string) error { return nil }}
 	d.SetMultipathTCP(true)
 	var open func() (bool, error)
@@ -192,7 +191,7 @@ func (r *resolver) answer(q []byte) []byte {
 // A name stands for all its addresses, and is resolved anew at each attempt.
 func TestParityNamesAndAddresses(t *testing.T) {
 	t.Parallel()
-	srv := natstest.Run(t) // on 127.0.0.1 alone
+	srv := ledger.Run(t) // on 127.0.0.1 alone
 	_, port, err := net.SplitHostPort(srv.Addr())
 	if err != nil {
 		t.Fatal(err)

@@ -7,13 +7,12 @@ import (
 
 	nats "github.com/perigee-go/nats/core"
 	"github.com/perigee-go/nats/core/test/internal/ledger"
-	"github.com/perigee-go/nats/orbit/natstest"
 )
 
 // Small messages are not held back to be sent together.
 func TestParityNoDelay(t *testing.T) {
 	t.Parallel()
-	srv := natstest.Run(t)
+	srv := ledger.Run(t)
 	d := &hooked{before: func(string) error { return nil }}
 	var conn *net.TCPConn
 	d.after = func(c net.Conn) { conn = c.(*net.TCPConn) }

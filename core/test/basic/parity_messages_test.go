@@ -22,7 +22,7 @@ import (
 // The server's list shows who we are.
 func TestParityName(t *testing.T) {
 	t.Parallel()
-	srv := natstest.Run(t)
+	srv := ledger.Run(t)
 	nc := ledger.Connect(t, srv.URL(), nats.Name("billing 7"))
 	flush(t, nc)
 	list, err := srv.Embedded().Connz(nil)
@@ -43,7 +43,7 @@ func TestParityName(t *testing.T) {
 	if nc.RemoteAddr().String() != srv.Addr() || nc.LocalAddr().String() != fmt.Sprintf("%s:%d", c.IP, c.Port) {
 		t.Errorf("from %v to %v; the server sees %s:%d", nc.LocalAddr(), nc.RemoteAddr(), c.IP, c.Port)
 	}
-	js := ledger.Connect(t, natstest.Run(t, natstest.JetStream()).URL())
+	js := ledger.Connect(t, ledger.Run(t, natstest.JetStream()).URL())
 	if info := js.ServerInfo(); !info.JetStream || info.APILevel < 1 {
 		t.Errorf("with JetStream: %+v", info)
 	}
@@ -52,7 +52,7 @@ func TestParityName(t *testing.T) {
 // An embedded server is reached without a socket, over reconnects too.
 func TestParityInProcess(t *testing.T) {
 	t.Parallel()
-	srv := natstest.Run(t, natstest.UserPassword("joe", "pw"))
+	srv := ledger.Run(t, natstest.UserPassword("joe", "pw"))
 	nc := ledger.Connect(t, "nats://joe:pw@is.not.dialed.invalid:1", nats.InProcess(srv))
 	sub, err := nc.SubscribeSync("a")
 	if err != nil {
@@ -82,7 +82,7 @@ func TestParityInProcess(t *testing.T) {
 // once, and none of one's own.
 func TestParityQueueWildcardNoEcho(t *testing.T) {
 	t.Parallel()
-	srv := natstest.Run(t)
+	srv := ledger.Run(t)
 	a := ledger.Connect(t, srv.URL(), nats.NoEcho(), nats.Name("a"))
 	b := ledger.Connect(t, srv.URL(), nats.NoEcho(), nats.Name("b"))
 	from := make(chan string, 100)
@@ -120,7 +120,7 @@ func TestParityQueueWildcardNoEcho(t *testing.T) {
 // Messages and bytes in both directions, and links.
 func TestParityStats(t *testing.T) {
 	t.Parallel()
-	srv := natstest.Run(t)
+	srv := ledger.Run(t)
 	nc := ledger.Connect(t, srv.URL())
 	sub, err := nc.SubscribeSync("a")
 	if err != nil {
@@ -164,7 +164,7 @@ func TestParityStats(t *testing.T) {
 // reply goes where the publisher says.
 func TestParityPublishRequest(t *testing.T) {
 	t.Parallel()
-	srv := natstest.Run(t)
+	srv := ledger.Run(t)
 	nc, svc := ledger.Connect(t, srv.URL()), ledger.Connect(t, srv.URL(), nats.Name("svc"))
 	if _, err := svc.Subscribe("svc", func(m nats.Msg) { _ = m.Respond([]byte("re " + m.Header.Get("A") + string(m.Data))) }); err != nil {
 		t.Fatal(err)
@@ -239,7 +239,7 @@ func (c *countingTracer) End(_ context.Context, op *nats.Operation, _ error) {
 
 func TestParityHelper(t *testing.T) {
 	t.Parallel()
-	srv := natstest.Run(t)
+	srv := ledger.Run(t)
 	tracer := &countingTracer{}
 	nc := ledger.Connect(t, srv.URL(), nats.UseTracer(tracer), nats.RequestTimeout(time.Second))
 	for i := range 3 {
@@ -284,7 +284,7 @@ func TestParityHelper(t *testing.T) {
 // One connection serves goroutines that do everything at the same time.
 func TestParitySharedConnection(t *testing.T) {
 	t.Parallel()
-	srv := natstest.Run(t)
+	srv := ledger.Run(t)
 	nc := ledger.Connect(t, srv.URL())
 	if _, err := nc.Subscribe("echo", func(m nats.Msg) { _ = m.Respond(m.Data) }); err != nil {
 		t.Fatal(err)
@@ -339,7 +339,7 @@ func muxOf(srv *natstest.Server, nc *nats.Conn) string {
 // A reply subject and a time of its own for one request.
 func TestParityRequestMsg(t *testing.T) {
 	t.Parallel()
-	srv := natstest.Run(t)
+	srv := ledger.Run(t)
 	nc := ledger.Connect(t, srv.URL(), nats.CustomInboxPrefix("mine"))
 	replies := make(chan string, 10)
 	if _, err := nc.Subscribe("svc", func(m nats.Msg) {

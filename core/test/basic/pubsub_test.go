@@ -39,7 +39,7 @@ func recv[T any](t testing.TB, ch <-chan T) T {
 
 func TestPublishSubscribe(t *testing.T) {
 	t.Parallel()
-	srv := natstest.Run(t)
+	srv := ledger.Run(t)
 	a, b := ledger.Connect(t, srv.URL()), ledger.Connect(t, srv.URL(), nats.Name("b"))
 	for _, tc := range []struct{ pattern, subject string }{
 		{"a", "a"}, {"a.*", "a.b"}, {"a.>", "a.b.c"}, {"*.x", "y.x"}, {">", "q"}, {"ü.ß", "ü.ß"}, {"odd*ly.na>med", "odd*ly.na>med"},
@@ -65,7 +65,7 @@ func TestPublishSubscribe(t *testing.T) {
 
 func TestPayloadSizes(t *testing.T) {
 	t.Parallel()
-	srv := natstest.Run(t, natstest.MaxPayload(8<<20))
+	srv := ledger.Run(t, natstest.MaxPayload(8<<20))
 	nc := ledger.Connect(t, srv.URL())
 	shapes := map[string]func(subject string) func() nats.Msg{
 		"next": func(subject string) func() nats.Msg {
@@ -121,7 +121,7 @@ func TestPayloadSizes(t *testing.T) {
 
 func TestQueueGroup(t *testing.T) {
 	t.Parallel()
-	srv := natstest.Run(t)
+	srv := ledger.Run(t)
 	nc := ledger.Connect(t, srv.URL())
 	const members, total = 4, 4000
 	var counts [members]atomic.Int64
@@ -153,7 +153,7 @@ func TestQueueGroup(t *testing.T) {
 
 func TestNoEcho(t *testing.T) {
 	t.Parallel()
-	srv := natstest.Run(t)
+	srv := ledger.Run(t)
 	nc := ledger.Connect(t, srv.URL(), nats.NoEcho())
 	sub, err := nc.SubscribeSync("own")
 	if err != nil {
@@ -170,7 +170,7 @@ func TestNoEcho(t *testing.T) {
 
 func TestRequestReply(t *testing.T) {
 	t.Parallel()
-	srv := natstest.Run(t)
+	srv := ledger.Run(t)
 	nc, other := ledger.Connect(t, srv.URL()), ledger.Connect(t, srv.URL(), nats.Name("other"))
 	if _, err := other.Subscribe("upper", func(m nats.Msg) {
 		h := m.Header
@@ -207,7 +207,7 @@ func TestRequestReply(t *testing.T) {
 
 func TestManyRequesters(t *testing.T) {
 	t.Parallel()
-	srv := natstest.Run(t)
+	srv := ledger.Run(t)
 	nc := ledger.Connect(t, srv.URL())
 	if _, err := nc.Subscribe("echo", func(m nats.Msg) { _ = m.Respond(m.Data) }, nats.Concurrency(4)); err != nil {
 		t.Fatal(err)
@@ -234,7 +234,7 @@ func TestManyRequesters(t *testing.T) {
 
 func TestChannelSubscription(t *testing.T) {
 	t.Parallel()
-	srv := natstest.Run(t)
+	srv := ledger.Run(t)
 	nc := ledger.Connect(t, srv.URL())
 	for _, capacity := range []int{0, 1, 16, 5000} {
 		ch := make(chan nats.Msg, capacity)
@@ -262,7 +262,7 @@ func TestChannelSubscription(t *testing.T) {
 
 func TestAutoUnsubscribe(t *testing.T) {
 	t.Parallel()
-	srv := natstest.Run(t)
+	srv := ledger.Run(t)
 	nc := ledger.Connect(t, srv.URL())
 	sub, err := nc.SubscribeSync("few", nats.AutoUnsubscribe(3))
 	if err != nil {
@@ -286,7 +286,7 @@ func TestAutoUnsubscribe(t *testing.T) {
 
 func TestSlowConsumer(t *testing.T) {
 	t.Parallel()
-	srv := natstest.Run(t)
+	srv := ledger.Run(t)
 	events, handler := ledger.NewEvents()
 	nc := ledger.Connect(t, srv.URL(), handler)
 	release := make(chan struct{})
@@ -325,7 +325,7 @@ func TestSlowConsumer(t *testing.T) {
 
 func TestLimitsOfTheServer(t *testing.T) {
 	t.Parallel()
-	srv := natstest.Run(t, natstest.MaxPayload(1000))
+	srv := ledger.Run(t, natstest.MaxPayload(1000))
 	nc := ledger.Connect(t, srv.URL())
 	before := nc.Stats()
 	if err := nc.Publish("big", make([]byte, 1001)); !errors.Is(err, nats.ErrMaxPayload) || !nats.SafeToRetry(err) {
@@ -342,7 +342,7 @@ func TestLimitsOfTheServer(t *testing.T) {
 
 func TestIterator(t *testing.T) {
 	t.Parallel()
-	srv := natstest.Run(t)
+	srv := ledger.Run(t)
 	nc := ledger.Connect(t, srv.URL())
 	sub, err := nc.SubscribeSync("it")
 	if err != nil {
@@ -384,7 +384,7 @@ func TestIterator(t *testing.T) {
 
 func TestVerboseAndPedantic(t *testing.T) {
 	t.Parallel()
-	srv := natstest.Run(t)
+	srv := ledger.Run(t)
 	nc := ledger.Connect(t, srv.URL(), nats.Verbose(), nats.Pedantic())
 	sub, err := nc.SubscribeSync("v")
 	if err != nil {

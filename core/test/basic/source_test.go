@@ -6,13 +6,12 @@ import (
 
 	nats "github.com/perigee-go/nats/core"
 	"github.com/perigee-go/nats/core/test/internal/ledger"
-	"github.com/perigee-go/nats/orbit/natstest"
 )
 
 // A source address with a port of its own: the server sees that port.
 func TestSourcePort(t *testing.T) {
 	t.Parallel()
-	srv := natstest.Run(t)
+	srv := ledger.Run(t)
 	// A port that was free a moment ago may be taken; then another will do.
 	for range 5 {
 		l, err := net.Listen("tcp", "127.0.0.3:0")

@@ -5,7 +5,6 @@ import (
 
 	nats "github.com/perigee-go/nats/core"
 	"github.com/perigee-go/nats/core/test/internal/ledger"
-	"github.com/perigee-go/nats/orbit/natstest"
 )
 
 // publish sends n messages and waits until what they cause has arrived.
@@ -23,7 +22,7 @@ func publish(t testing.TB, nc *nats.Conn, subject string, n int) {
 // subject included.
 func TestUnsubscribeLeavesTheOthers(t *testing.T) {
 	t.Parallel()
-	srv := natstest.Run(t)
+	srv := ledger.Run(t)
 	nc := ledger.Connect(t, srv.URL())
 	var subs []*nats.Subscription
 	for _, subject := range []string{"a", "a", "*", "b"} {
@@ -50,7 +49,7 @@ func TestUnsubscribeLeavesTheOthers(t *testing.T) {
 // A limit that is set when messages are there already counts those too.
 func TestLimitAfterTheFirstMessages(t *testing.T) {
 	t.Parallel()
-	srv := natstest.Run(t)
+	srv := ledger.Run(t)
 	nc := ledger.Connect(t, srv.URL())
 	for name, tc := range map[string]struct{ before, limit, want int }{
 		"more may come": {2, 3, 3},

@@ -16,7 +16,7 @@ func TestServersDieInTurn(t *testing.T) {
 	servers := make(map[string]*natstest.Server)
 	var urls []string
 	for range 3 {
-		srv := natstest.Run(t)
+		srv := ledger.Run(t)
 		servers[srv.URL()] = srv
 		urls = append(urls, srv.URL())
 	}

@@ -3,7 +3,6 @@ package faults
 import (
 	"encoding/binary"
 	"testing"
-	"time"
 
 	nats "github.com/perigee-go/nats/core"
 	"github.com/perigee-go/nats/core/test/internal/ledger"
@@ -138,62 +137,5 @@ func TestLedgerAcrossKills(t *testing.T) {
 		// The subscriber's side may lose more: what the old server had taken
 		// and not delivered. But that is at most what was in flight to it.
 		t.Logf("%d messages were confirmed to the publisher and died with the server", lost-st.OutUnknown)
-	}
-}
-
-// A link is cut at chosen bytes of what the client sends: nothing comes twice,
-// and what does not come is what the ledger calls unknown. Order across the cut
-// is not the client's to keep here: the server is alive, and may read the rest
-// of the old connection after the first of the new one.
-func TestCutAtByte(t *testing.T) {
-	srv := natstest.Run(t)
-	proxy := natstest.RunProxy(t, srv.Addr())
-	sub := ledger.Connect(t, srv.URL(), nats.Name("subscriber"))
-	events, handler := ledger.NewEvents()
-	pub := ledger.Connect(t, proxy.URL(), nats.Name("publisher"), handler, nats.ReconnectBackoff(0, time.Millisecond))
-	cuts := 300
-	if testing.Short() {
-		cuts = 50
-	}
-	const perCut = 20
-	got := numbers{seen: make([]bool, cuts*perCut+1)}
-	if _, err := sub.Subscribe("n", got.handle); err != nil {
-		t.Fatal(err)
-	}
-	if err := sub.Flush(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if err := pub.Flush(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	n := uint64(0)
-	for i := range cuts {
-		proxy.CutIn(natstest.ClientToServer, int64(1+i*7%400))
-		for range perCut {
-			n++
-			data := binary.BigEndian.AppendUint64(nil, n)
-			if err := pub.Publish("n", append(data, make([]byte, n%40)...)); err != nil {
-				t.Fatal(err)
-			}
-		}
-		ledger.WaitN[nats.Reconnected](t, events, i+1)
-		for pub.Flush(t.Context()) != nil {
-		}
-	}
-	if err := sub.Flush(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if err := sub.Barrier(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	st := pub.Stats()
-	ledger.Sums(t, st)
-	missing := got.missing(1, n)
-	t.Logf("%d cuts: %d accepted, %d confirmed, %d unknown, %d of those did not arrive", cuts, st.OutMsgs, st.OutConfirmed, st.OutUnknown, missing)
-	if got.twice != 0 {
-		t.Errorf("%d messages came twice", got.twice)
-	}
-	if uint64(missing) > st.OutUnknown {
-		t.Errorf("%d messages are missing, only %d unknown", missing, st.OutUnknown)
 	}
 }

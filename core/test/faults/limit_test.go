@@ -16,7 +16,7 @@ func TestServerKeepsTheRestOfALimit(t *testing.T) {
 	for name, byOption := range map[string]bool{"option": true, "method": false} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			srv := natstest.Run(t)
+			srv := ledger.Run(t)
 			proxy := natstest.RunProxy(t, srv.Addr())
 			events, handler := ledger.NewEvents()
 			nc := ledger.Connect(t, proxy.URL(), handler)

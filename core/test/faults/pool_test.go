@@ -27,7 +27,7 @@ func works(t testing.TB, nc *nats.Conn, sub *nats.Subscription, data string) {
 // it, and as often as wanted.
 func TestSetServersAndReconnect(t *testing.T) {
 	t.Parallel()
-	servers := []*natstest.Server{natstest.Run(t), natstest.Run(t), natstest.Run(t)}
+	servers := []*natstest.Server{ledger.Run(t), ledger.Run(t), ledger.Run(t)}
 	nc := ledger.Connect(t, servers[0].URL())
 	sub, err := nc.SubscribeSync("x")
 	if err != nil {
@@ -61,7 +61,7 @@ func TestSetServersAndReconnect(t *testing.T) {
 func TestSetServersOutOfReach(t *testing.T) {
 	t.Parallel()
 	const rounds = 5
-	srv, gone := natstest.Run(t), natstest.Run(t)
+	srv, gone := ledger.Run(t), ledger.Run(t)
 	gone.Shutdown() // its port stays its own
 	events, handler := ledger.NewEvents()
 	nc := ledger.Connect(t, srv.URL(), handler, nats.MaxReconnects(rounds), nats.ReconnectBackoff(0, time.Millisecond))
@@ -88,7 +88,7 @@ func TestSetServersOutOfReach(t *testing.T) {
 // The function that chooses a server is asked at each loss, sees all servers of
 // the cluster and whom the connection was with, and is obeyed.
 func TestChosenServer(t *testing.T) {
-	cluster := natstest.RunCluster(t, 3, natstest.NoJetStream())
+	cluster := ledger.RunCluster(t, 3, natstest.NoJetStream())
 	var mu sync.Mutex
 	var choice string
 	var lasts []string

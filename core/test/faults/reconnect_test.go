@@ -29,7 +29,7 @@ func restart(t testing.TB, srv *natstest.Server, events *ledger.Events, f func()
 
 func TestRestartKeepsEverything(t *testing.T) {
 	t.Parallel()
-	srv := natstest.Run(t)
+	srv := ledger.Run(t)
 	events, handler := ledger.NewEvents()
 	nc := ledger.Connect(t, srv.URL(), handler)
 	plain, err := nc.SubscribeSync("plain.*")
@@ -93,7 +93,7 @@ func TestRestartKeepsEverything(t *testing.T) {
 func TestPoliciesWithoutLink(t *testing.T) {
 	t.Parallel()
 	down := func(t *testing.T, opts ...nats.Option) (*natstest.Server, *nats.Conn) {
-		srv := natstest.Run(t)
+		srv := ledger.Run(t)
 		events, handler := ledger.NewEvents()
 		nc := ledger.Connect(t, srv.URL(), append(opts, handler)...)
 		srv.Shutdown()
@@ -153,7 +153,7 @@ func TestPoliciesWithoutLink(t *testing.T) {
 
 func TestRequestsAcrossLoss(t *testing.T) {
 	t.Parallel()
-	srv := natstest.Run(t)
+	srv := ledger.Run(t)
 	events, handler := ledger.NewEvents()
 	nc := ledger.Connect(t, srv.URL(), handler)
 	arrived := make(chan struct{}, 1)
@@ -198,7 +198,7 @@ func TestRequestsAcrossLoss(t *testing.T) {
 
 func TestFirstConnect(t *testing.T) {
 	t.Parallel()
-	srv := natstest.Run(t)
+	srv := ledger.Run(t)
 	srv.Shutdown()
 	_, err := nats.Connect(t.Context(), srv.URL()+",nats://127.0.0.1:1", nats.Logger(nil))
 	var ce *nats.ConnectError
@@ -233,7 +233,7 @@ func TestGivingUp(t *testing.T) {
 		"NoReconnect": nats.NoReconnect(), "MaxReconnects(0)": nats.MaxReconnects(0), "MaxReconnects(2)": nats.MaxReconnects(2),
 	} {
 		t.Run(name, func(t *testing.T) {
-			srv := natstest.Run(t)
+			srv := ledger.Run(t)
 			events, handler := ledger.NewEvents()
 			nc := ledger.Connect(t, srv.URL(), handler, opt, nats.ReconnectBackoff(0, time.Millisecond))
 			srv.Shutdown()
@@ -251,7 +251,7 @@ func TestGivingUp(t *testing.T) {
 
 func TestReconnectOnDemand(t *testing.T) {
 	t.Parallel()
-	srv := natstest.Run(t)
+	srv := ledger.Run(t)
 	events, handler := ledger.NewEvents()
 	nc := ledger.Connect(t, srv.URL(), handler)
 	sub, err := nc.SubscribeSync("x")
@@ -275,122 +275,9 @@ func TestReconnectOnDemand(t *testing.T) {
 	ledger.SameSubscriptions(t, srv, nc, "x")
 }
 
-// Members of a queue group are drained and replaced while messages flow: every
-// message that the server delivered is handled. What the server counts is the
-// measure, because it drops about one message in 150 UNSUBs of its own when they
-// meet a publisher at full speed; two raw sockets show the same.
-func TestDrainRotation(t *testing.T) {
-	t.Parallel()
-	srv := natstest.Run(t)
-	const members = 8
-	total := 200_000
-	if testing.Short() {
-		total = 50_000
-	}
-	var handled atomic.Int64
-	join := func() *nats.Conn {
-		nc, err := nats.Connect(t.Context(), srv.URL(), nats.Logger(nil), nats.Name("member"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := nc.Subscribe("work", func(nats.Msg) { handled.Add(1) }, nats.Queue("q")); err != nil {
-			t.Fatal(err)
-		}
-		if err := nc.Flush(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		return nc
-	}
-	var group []*nats.Conn
-	for range members {
-		group = append(group, join())
-	}
-	pub := ledger.Connect(t, srv.URL())
-	var wg sync.WaitGroup
-	done := make(chan struct{})
-	wg.Go(func() {
-		defer close(done)
-		for i := range total {
-			if err := pub.Publish("work", make([]byte, 16)); err != nil {
-				t.Error(err)
-				return
-			}
-			if i%500 == 499 {
-				if err := pub.Flush(t.Context()); err != nil {
-					t.Error(err)
-				}
-			}
-		}
-	})
-	rotations := 0
-	var sum nats.Stats
-	add := func(nc *nats.Conn) {
-		st := nc.Stats()
-		sum.InMsgs += st.InMsgs
-		sum.InDelivered += st.InDelivered
-		sum.InDropped += st.InDropped
-		sum.InOrphaned += st.InOrphaned
-	}
-	for i := 0; ; i = (i + 1) % members {
-		select {
-		case <-done:
-		default:
-			fresh := join()
-			if err := group[i].Drain(t.Context()); err != nil {
-				t.Error(err)
-			}
-			ledger.Closed(t, group[i])
-			add(group[i])
-			group[i] = fresh
-			rotations++
-			continue
-		}
-		break
-	}
-	wg.Wait()
-	for _, nc := range group {
-		if err := nc.Drain(t.Context()); err != nil {
-			t.Error(err)
-		}
-		ledger.Closed(t, nc)
-		add(nc)
-	}
-	vz, err := srv.Embedded().Varz(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Logf("%d published, %d delivered by the server, %d handled, %d rotations", total, vz.OutMsgs, handled.Load(), rotations)
-	if handled.Load() != vz.OutMsgs || sum.InDropped+sum.InOrphaned != 0 || int64(sum.InMsgs) != vz.OutMsgs {
-		t.Errorf("handled %d of %d that the server delivered: %+v", handled.Load(), vz.OutMsgs, sum)
-	}
-	if int64(total)-vz.OutMsgs > int64(rotations)/10 {
-		t.Errorf("the server delivered %d of %d", vz.OutMsgs, total)
-	}
-}
-
-func TestDrainWhileDisconnected(t *testing.T) {
-	t.Parallel()
-	srv := natstest.Run(t)
-	events, handler := ledger.NewEvents()
-	nc := ledger.Connect(t, srv.URL(), handler)
-	sub, err := nc.SubscribeSync("work", nats.Queue("q"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := nc.Flush(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	restart(t, srv, events, func() {
-		if err := sub.Drain(t.Context()); err != nil {
-			t.Error(err)
-		}
-	})
-	ledger.SameSubscriptions(t, srv, nc) // no dead member is left
-}
-
 func TestLameDuckIsTold(t *testing.T) {
 	t.Parallel()
-	srv := natstest.Run(t, natstest.LameDuck(300*time.Millisecond, 50*time.Millisecond))
+	srv := ledger.Run(t, natstest.LameDuck(300*time.Millisecond, 50*time.Millisecond))
 	events, handler := ledger.NewEvents()
 	ledger.Connect(t, srv.URL(), handler)
 	down := srv.LameDuck()
@@ -402,7 +289,7 @@ func TestLameDuckIsTold(t *testing.T) {
 }
 
 func TestClusterFailover(t *testing.T) {
-	cluster := natstest.RunCluster(t, 3, natstest.NoJetStream())
+	cluster := ledger.RunCluster(t, 3, natstest.NoJetStream())
 	events, handler := ledger.NewEvents()
 	nc := ledger.Connect(t, cluster.Server(0).URL(), handler)
 	e := ledger.Wait[nats.ServersDiscovered](t, events)
@@ -460,7 +347,7 @@ func TestStoppedServerIsFound(t *testing.T) {
 // link with WriteTimeout, and what was accepted is sent on the next one.
 func TestStalledPeer(t *testing.T) {
 	t.Parallel()
-	srv := natstest.Run(t)
+	srv := ledger.Run(t)
 	proxy := natstest.RunProxy(t, srv.Addr())
 	events, handler := ledger.NewEvents()
 	nc := ledger.Connect(t, proxy.URL(), handler, nats.WriteTimeout(300*time.Millisecond), nats.WriteBufferSize(64<<10))

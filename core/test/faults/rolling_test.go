@@ -148,7 +148,7 @@ func (l *load) handled() int {
 // TestRollingRestartMigrates is figure C17: a cluster is restarted under load,
 // one lame duck after the other, and with MigrateOnLameDuck nobody notices.
 func TestRollingRestartMigrates(t *testing.T) {
-	c := natstest.RunCluster(t, 3, natstest.NoJetStream(), natstest.LameDuck(3*time.Second, 2500*time.Millisecond))
+	c := ledger.RunCluster(t, 3, natstest.NoJetStream(), natstest.LameDuck(3*time.Second, 2500*time.Millisecond))
 	l := startLoad(t, c, nats.MigrateOnLameDuck())
 	if err := c.RollingRestart(t.Context()); err != nil {
 		t.Fatal(err)
@@ -183,7 +183,7 @@ func TestRollingRestartMigrates(t *testing.T) {
 // TestRollingRestartReconnects: without it, requests fail while there is no
 // link, and at no other time.
 func TestRollingRestartReconnects(t *testing.T) {
-	c := natstest.RunCluster(t, 3, natstest.NoJetStream(), natstest.LameDuck(500*time.Millisecond, 100*time.Millisecond))
+	c := ledger.RunCluster(t, 3, natstest.NoJetStream(), natstest.LameDuck(500*time.Millisecond, 100*time.Millisecond))
 	l := startLoad(t, c)
 	if err := c.RollingRestart(t.Context()); err != nil {
 		t.Fatal(err)

@@ -28,8 +28,8 @@ func withUser(t testing.TB, raw string, user *url.Userinfo) string {
 func TestUserPasswordAndToken(t *testing.T) {
 	t.Parallel()
 	const secret = "s3cret@:/?"
-	user := natstest.Run(t, natstest.UserPassword("joe", secret))
-	token := natstest.Run(t, natstest.Token(secret))
+	user := ledger.Run(t, natstest.UserPassword("joe", secret))
+	token := ledger.Run(t, natstest.Token(secret))
 	for name, tc := range map[string]struct {
 		url  string
 		opts []nats.Option
@@ -57,7 +57,7 @@ func TestUserPasswordAndToken(t *testing.T) {
 
 func TestRefusedCredentials(t *testing.T) {
 	t.Parallel()
-	srv := natstest.Run(t, natstest.UserPassword("joe", "right"))
+	srv := ledger.Run(t, natstest.UserPassword("joe", "right"))
 	_, err := nats.Connect(t.Context(), srv.URL(), nats.UserInfo("joe", "wr0ng-s3cret"), nats.Logger(nil))
 	var ce *nats.ConnectError
 	if !errors.As(err, &ce) || !errors.Is(err, nats.ErrAuthorization) || !errors.Is(err, nats.ErrNoServers) {
@@ -74,7 +74,7 @@ func TestCredentialsComeBack(t *testing.T) {
 	config := func(password string) string {
 		return fmt.Sprintf(`authorization { user: joe, password: %q }`, password)
 	}
-	srv := natstest.Run(t, natstest.Config(config("old")))
+	srv := ledger.Run(t, natstest.Config(config("old")))
 	events, handler := ledger.NewEvents()
 	var password atomic.Value
 	password.Store("old")
@@ -109,7 +109,7 @@ func TestCredentialsComeBack(t *testing.T) {
 
 func TestAbortOnAuthError(t *testing.T) {
 	t.Parallel()
-	srv := natstest.Run(t, natstest.UserPassword("joe", "right"))
+	srv := ledger.Run(t, natstest.UserPassword("joe", "right"))
 	events, handler := ledger.NewEvents()
 	nc := ledger.Connect(t, srv.URL(), nats.UserInfo("joe", "wrong"), handler,
 		nats.RetryOnFailedConnect(true), nats.AbortOnAuthError(2), nats.ReconnectBackoff(0, time.Millisecond))
@@ -128,7 +128,7 @@ func TestPermissions(t *testing.T) {
 		publish: { deny: ["secret.>", "ask.denied"] }
 		subscribe: { deny: ["secret.>", "jobs guarded"] }
 	} } ] }`
-	srv := natstest.Run(t, natstest.Config(config))
+	srv := ledger.Run(t, natstest.Config(config))
 	events, handler := ledger.NewEvents()
 	nc := ledger.Connect(t, srv.URL(), nats.UserInfo("joe", "pw"), handler)
 

@@ -96,7 +96,7 @@ func TestJWT(t *testing.T) {
 		t.Run(name, func(t *testing.T) { refused(t, srv.URL(), nats.ErrAuthorization, opt) })
 	}
 	// A server that wants no credentials takes no offence.
-	t.Run("server without", func(t *testing.T) { works(t, natstest.Run(t).URL(), nats.UserJWTAndSeed(u.jwt, u.seed)) })
+	t.Run("server without", func(t *testing.T) { works(t, ledger.Run(t).URL(), nats.UserJWTAndSeed(u.jwt, u.seed)) })
 }
 
 func TestNkey(t *testing.T) {
@@ -105,7 +105,7 @@ func TestNkey(t *testing.T) {
 	u := user{public: public, seed: seed}
 	_, public, seed = newKey(t, nkeys.PrefixByteUser)
 	other := user{public: public, seed: seed}
-	srv := natstest.Run(t, natstest.Config(fmt.Sprintf("authorization { users: [ { nkey: %s } ] }", u.public)))
+	srv := ledger.Run(t, natstest.Config(fmt.Sprintf("authorization { users: [ { nkey: %s } ] }", u.public)))
 	for name, opt := range map[string]nats.Option{
 		"function": nats.Nkey(u.public, u.sign), "bare seed": nats.NkeyFromSeed(newFile(t, u.seed+"\r\n")),
 		"decorated seed": nats.NkeyFromSeed(newFile(t, "-----BEGIN USER NKEY SEED-----\n"+u.seed+"\n------END USER NKEY SEED------\n")),
@@ -119,7 +119,7 @@ func TestNkey(t *testing.T) {
 		t.Run(name, func(t *testing.T) { refused(t, srv.URL(), nats.ErrAuthorization, opt) })
 	}
 	t.Run("server without", func(t *testing.T) {
-		refused(t, natstest.Run(t).URL(), nats.ErrAuthorization, nats.Nkey(u.public, u.sign))
+		refused(t, ledger.Run(t).URL(), nats.ErrAuthorization, nats.Nkey(u.public, u.sign))
 	})
 }
 
@@ -236,10 +236,10 @@ func TestSeveralKindsOfCredentials(t *testing.T) {
 	u := o.user()
 	servers := []*natstest.Server{
 		o.run(),
-		natstest.Run(t, natstest.Config(fmt.Sprintf("authorization { users: [ { nkey: %s } ] }", u.public))),
-		natstest.Run(t, natstest.UserPassword("joe", "pw")),
-		natstest.Run(t, natstest.Token("t0ken")),
-		natstest.Run(t),
+		ledger.Run(t, natstest.Config(fmt.Sprintf("authorization { users: [ { nkey: %s } ] }", u.public))),
+		ledger.Run(t, natstest.UserPassword("joe", "pw")),
+		ledger.Run(t, natstest.Token("t0ken")),
+		ledger.Run(t),
 	}
 	var urls []string
 	for _, s := range servers {
@@ -293,7 +293,7 @@ func TestLongJWT(t *testing.T) {
 // The longest CONNECT that a server takes by default, to the byte.
 func TestLongestConnect(t *testing.T) {
 	t.Parallel()
-	srv := natstest.Run(t)
+	srv := ledger.Run(t)
 	bytes := len(`{"verbose":false,"pedantic":false,"echo":true,"headers":true,"no_responders":true,"tls_required":false,` +
 		`"protocol":1,"lang":"go","version":"` + nats.Version + `","name":""}`)
 	works(t, srv.URL(), nats.Name(strings.Repeat("n", 4096-bytes)))

@@ -32,7 +32,7 @@ func TestFailoverWithSignatures(t *testing.T) {
 			var servers []*natstest.Server
 			var urls []string
 			for range 3 {
-				srv := natstest.Run(t, server)
+				srv := ledger.Run(t, server)
 				servers, urls = append(servers, srv), append(urls, srv.URL())
 			}
 			refused(t, urls[0], nats.ErrAuthorization)
@@ -68,7 +68,7 @@ func TestHandshakeFirstOrNot(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t)
 	a.issue("server", &x509.Certificate{DNSNames: []string{"localhost"}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}})
-	srv := natstest.Run(t, natstest.Config(fmt.Sprintf(`tls { cert_file: %q, key_file: %q, handshake_first: auto }`,
+	srv := ledger.Run(t, natstest.Config(fmt.Sprintf(`tls { cert_file: %q, key_file: %q, handshake_first: auto }`,
 		a.file("server.pem"), a.file("server-key.pem"))))
 	url := "tls://localhost:" + fmt.Sprint(srv.Port())
 	roots := nats.RootCAs(a.file("ca.pem"))
@@ -94,7 +94,7 @@ func TestNamesAndAddressesInCertificates(t *testing.T) {
 	a.issue("name", &x509.Certificate{DNSNames: []string{"localhost"}, ExtKeyUsage: server})
 	a.issue("address", &x509.Certificate{IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, ExtKeyUsage: server})
 	for _, in := range []string{"name", "address"} {
-		srv := natstest.Run(t, natstest.Config(fmt.Sprintf(`tls { cert_file: %q, key_file: %q }`, a.file(in+".pem"), a.file(in+"-key.pem"))))
+		srv := ledger.Run(t, natstest.Config(fmt.Sprintf(`tls { cert_file: %q, key_file: %q }`, a.file(in+".pem"), a.file(in+"-key.pem"))))
 		for by, host := range map[string]string{"name": "localhost", "address": "127.0.0.1"} {
 			t.Run(in+" by "+by, func(t *testing.T) {
 				url := strings.Replace("tls://"+srv.Addr(), "127.0.0.1", host, 1)

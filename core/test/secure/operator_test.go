@@ -10,6 +10,7 @@ import (
 
 	"github.com/nats-io/jwt/v2"
 	"github.com/nats-io/nkeys"
+	"github.com/perigee-go/nats/core/test/internal/ledger"
 	"github.com/perigee-go/nats/orbit/natstest"
 )
 
@@ -64,7 +65,7 @@ func (o *operator) config(more ...string) string {
 }
 
 func (o *operator) run(more ...string) *natstest.Server {
-	return natstest.Run(o.t, natstest.Config(o.config(more...)))
+	return ledger.Run(o.t, natstest.Config(o.config(more...)))
 }
 
 // reload gives the server the account as it is now.

@@ -40,8 +40,8 @@ func copyFile(t testing.TB, from, to string) {
 // Files are read again at each attempt: what stands in them now counts.
 func TestParityFilesAreReadAgain(t *testing.T) {
 	t.Parallel()
-	srv := natstest.Run(t, natstest.TLS(), natstest.TLSVerify())
-	other := natstest.Run(t, natstest.TLS())
+	srv := ledger.Run(t, natstest.TLS(), natstest.TLSVerify())
+	other := ledger.Run(t, natstest.TLS())
 	cert, key := srv.ClientCertFiles()
 	otherCert, otherKey := other.ClientCertFiles()
 	for name, file := range map[string]struct{ right, wrong []string }{
@@ -83,7 +83,7 @@ func TestParityFilesAreReadAgain(t *testing.T) {
 // Certificate and key may stand in one file, the roots beside them.
 func TestParityOneFile(t *testing.T) {
 	t.Parallel()
-	srv := natstest.Run(t, natstest.TLS(), natstest.TLSVerify())
+	srv := ledger.Run(t, natstest.TLS(), natstest.TLSVerify())
 	cert, key := srv.ClientCertFiles()
 	var all []byte
 	for _, f := range []string{cert, key, srv.CAFile()} {
@@ -104,7 +104,7 @@ func TestParityOneFile(t *testing.T) {
 // What a tls.Config says about versions, ciphers and curves is what is spoken.
 func TestParityCiphers(t *testing.T) {
 	t.Parallel()
-	srv := natstest.Run(t, natstest.TLS())
+	srv := ledger.Run(t, natstest.TLS())
 	const cipher = tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256
 	const cipherRSA = tls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256
 	cfg := &tls.Config{RootCAs: srv.CA(), MaxVersion: tls.VersionTLS12, CipherSuites: []uint16{cipher, cipherRSA}}
@@ -144,7 +144,7 @@ func TestParitySystemRoots(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("the roots of this system are not files that a variable names")
 	}
-	srv := natstest.Run(t, natstest.TLS())
+	srv := ledger.Run(t, natstest.TLS())
 	url := "tls://" + srv.Addr()
 	for _, trusted := range []bool{true, false} {
 		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestParitySystemRoots$", "-test.count=1")
@@ -218,7 +218,7 @@ func TestParityKnownByCertificate(t *testing.T) {
 	for _, name := range []string{"joe", "eve"} {
 		a.issue(name, &x509.Certificate{ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
 	}
-	srv := natstest.Run(t, natstest.Config(fmt.Sprintf(`
+	srv := ledger.Run(t, natstest.Config(fmt.Sprintf(`
 		tls { cert_file: %q, key_file: %q, ca_file: %q, verify_and_map: true }
 		authorization { users: [ { user: "CN=joe", permissions: { publish: { deny: "secret" } } } ] }`,
 		a.file("server.pem"), a.file("server-key.pem"), a.file("ca.pem"))))
@@ -251,7 +251,7 @@ func TestParityKnownByCertificate(t *testing.T) {
 // A dialer that has done TLS itself: nothing is laid over it.
 func TestParityDialerWithTLS(t *testing.T) {
 	t.Parallel()
-	srv := natstest.Run(t, natstest.TLS(), natstest.TLSHandshakeFirst())
+	srv := ledger.Run(t, natstest.TLS(), natstest.TLSHandshakeFirst())
 	nc := ledger.Connect(t, "nats://"+srv.Addr(), nats.UseDialer(tlsDialer{srv.ClientTLSConfig()}))
 	if state, ok := nc.TLSConnectionState(); !ok || !state.HandshakeComplete {
 		t.Error("the dialer's TLS is not seen")

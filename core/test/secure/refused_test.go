@@ -5,14 +5,15 @@ import (
 	"testing"
 
 	nats "github.com/perigee-go/nats/core"
+	"github.com/perigee-go/nats/core/test/internal/ledger"
 	"github.com/perigee-go/nats/orbit/natstest"
 )
 
 // Credentials that are missing, wrong, or of the other kind.
 func TestPasswordsAndTokensRefused(t *testing.T) {
 	t.Parallel()
-	user := natstest.Run(t, natstest.UserPassword("joe", "pw"))
-	token := natstest.Run(t, natstest.Token("t0ken"))
+	user := ledger.Run(t, natstest.UserPassword("joe", "pw"))
+	token := ledger.Run(t, natstest.Token("t0ken"))
 	for name, tc := range map[string]struct {
 		url  string
 		opts []nats.Option

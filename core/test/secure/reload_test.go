@@ -18,7 +18,7 @@ func TestPermissionsChange(t *testing.T) {
 	config := func(deny string) string {
 		return fmt.Sprintf(`authorization { users: [ { user: joe, password: pw, permissions: { publish: { deny: %q }, subscribe: { deny: %q } } } ] }`, deny, deny)
 	}
-	srv := natstest.Run(t, natstest.Config(config("nothing")))
+	srv := ledger.Run(t, natstest.Config(config("nothing")))
 	events, handler := ledger.NewEvents()
 	nc := ledger.Connect(t, srv.URL(), nats.UserInfo("joe", "pw"), handler)
 	var subs []*nats.Subscription
@@ -82,7 +82,7 @@ func TestAccountChanges(t *testing.T) {
 		users[of] += ", { user: joe, password: pw }"
 		return fmt.Sprintf("accounts { A: { users: [ %s ] }, B: { users: [ %s ] } }", users["A"], users["B"])
 	}
-	srv := natstest.Run(t, natstest.Config(config("A")))
+	srv := ledger.Run(t, natstest.Config(config("A")))
 	events, handler := ledger.NewEvents()
 	nc := ledger.Connect(t, srv.URL(), nats.UserInfo("joe", "pw"), handler, nats.ReconnectBackoff(0, 50*time.Millisecond))
 	a := ledger.Connect(t, srv.URL(), nats.UserInfo("a", "pw"), nats.Name("a"))

@@ -30,11 +30,11 @@ func echo(t testing.TB, nc *nats.Conn) {
 
 func TestTLS(t *testing.T) {
 	t.Parallel()
-	plain := natstest.Run(t)
-	required := natstest.Run(t, natstest.TLS())
-	mutual := natstest.Run(t, natstest.TLS(), natstest.TLSVerify())
-	first := natstest.Run(t, natstest.TLS(), natstest.TLSHandshakeFirst())
-	optional := natstest.Run(t, natstest.TLS(), natstest.AllowNonTLS())
+	plain := ledger.Run(t)
+	required := ledger.Run(t, natstest.TLS())
+	mutual := ledger.Run(t, natstest.TLS(), natstest.TLSVerify())
+	first := ledger.Run(t, natstest.TLS(), natstest.TLSHandshakeFirst())
+	optional := ledger.Run(t, natstest.TLS(), natstest.AllowNonTLS())
 	asPlain := func(u string) string { return strings.Replace(u, "tls://", "nats://", 1) }
 	asTLS := func(u string) string { return strings.Replace(u, "nats://", "tls://", 1) }
 	mcert, mkey := mutual.ClientCertFiles()
@@ -111,7 +111,7 @@ func (tlsDialer) TLSDone() bool { return true }
 // Certificates are asked for at each attempt, so they may be rotated.
 func TestCertificatesAreAskedAgain(t *testing.T) {
 	t.Parallel()
-	srv := natstest.Run(t, natstest.TLS(), natstest.TLSVerify())
+	srv := ledger.Run(t, natstest.TLS(), natstest.TLSVerify())
 	var asked atomic.Int64
 	nc := ledger.Connect(t, srv.URL(), nats.ClientTLSConfig(
 		func() (tls.Certificate, error) { asked.Add(1); return srv.ClientCert(), nil },
@@ -130,7 +130,7 @@ func TestCertificatesAreAskedAgain(t *testing.T) {
 // the connection stays exact.
 func TestTLSLinkLost(t *testing.T) {
 	t.Parallel()
-	srv := natstest.Run(t, natstest.TLS())
+	srv := ledger.Run(t, natstest.TLS())
 	proxy := natstest.RunProxy(t, srv.Addr())
 	events, handler := ledger.NewEvents()
 	nc := ledger.Connect(t, "tls://"+proxy.Addr(), nats.RootCAs(srv.CAFile()), handler, nats.ReconnectBufSize(16<<20))
@@ -142,7 +142,7 @@ func TestTLSLinkLost(t *testing.T) {
 // TLS error, although with TLS 1.3 the handshake itself went well.
 func TestRefusedCertificateIsTLSError(t *testing.T) {
 	t.Parallel()
-	srv := natstest.Run(t, natstest.TLS(), natstest.TLSVerify())
+	srv := ledger.Run(t, natstest.TLS(), natstest.TLSVerify())
 	_, err := nats.Connect(t.Context(), srv.URL(), nats.RootCAs(srv.CAFile()), nats.Logger(nil))
 	if !errors.Is(err, nats.ErrTLS) {
 		t.Errorf("%v", err)

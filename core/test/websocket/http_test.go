@@ -24,7 +24,7 @@ import (
 
 func TestTLS(t *testing.T) {
 	t.Parallel()
-	srv := natstest.Run(t, natstest.TLS(), natstest.TLSVerify(), natstest.WebSocket())
+	srv := ledger.Run(t, natstest.TLS(), natstest.TLSVerify(), natstest.WebSocket())
 	cert, key := srv.ClientCertFiles()
 	good := []nats.Option{nats.RootCAs(srv.CAFile()), nats.ClientCert(cert, key)}
 	for name, url := range map[string]string{
@@ -168,7 +168,7 @@ func (d connectDialer) DialContext(ctx context.Context, network, address string)
 // A proxy of HTTP is a dialer.
 func TestThroughHTTPProxy(t *testing.T) {
 	t.Parallel()
-	srv := natstest.Run(t, natstest.TLS(), natstest.WebSocket())
+	srv := ledger.Run(t, natstest.TLS(), natstest.WebSocket())
 	var tunnels sync.WaitGroup
 	var asked atomic.Int64
 	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -205,7 +205,7 @@ func TestThroughHTTPProxy(t *testing.T) {
 // A port that speaks NATS or another HTTP is told from a WebSocket at once.
 func TestNotAWebSocket(t *testing.T) {
 	t.Parallel()
-	srv := natstest.Run(t)
+	srv := ledger.Run(t)
 	_, err := nats.Connect(t.Context(), "ws://"+srv.Addr(), nats.Logger(nil))
 	if !errors.Is(err, nats.ErrProtocol) {
 		t.Error(err)

@@ -12,7 +12,7 @@ import (
 // The next WebSocket is there before the old one ends, and no request fails.
 func TestMigrate(t *testing.T) {
 	t.Parallel()
-	c := natstest.RunCluster(t, 2, natstest.NoJetStream(), natstest.WebSocket(), natstest.LameDuck(2*time.Second, 1500*time.Millisecond))
+	c := ledger.RunCluster(t, 2, natstest.NoJetStream(), natstest.WebSocket(), natstest.LameDuck(2*time.Second, 1500*time.Millisecond))
 	events, handler := ledger.NewEvents()
 	nc := ledger.Connect(t, c.Server(0).WebSocketURL(), nats.Compression(true), nats.MigrateOnLameDuck(), handler)
 	if _, err := nc.Subscribe("echo", func(m nats.Msg) { _ = m.Respond(m.Data) }, nats.Queue("q")); err != nil {

@@ -12,7 +12,7 @@ import (
 // Over wss the server wants a user as it does elsewhere.
 func TestUserOverTLS(t *testing.T) {
 	t.Parallel()
-	srv := natstest.Run(t, natstest.TLS(), natstest.WebSocket(), natstest.UserPassword("joe", "pw"))
+	srv := ledger.Run(t, natstest.TLS(), natstest.WebSocket(), natstest.UserPassword("joe", "pw"))
 	roots := nats.RootCAs(srv.CAFile())
 	nc := ledger.Connect(t, srv.WebSocketURL(), roots, nats.UserInfo("joe", "pw"))
 	if _, ok := nc.TLSConnectionState(); !ok {

@@ -19,7 +19,7 @@ import (
 // compressing is a server that agrees to compression.
 func compressing(t *testing.T, opts ...natstest.Option) *natstest.Server {
 	t.Helper()
-	return natstest.Run(t, append(opts, natstest.Config("websocket { port: -1, no_tls: true, compression: true }"))...)
+	return ledger.Run(t, append(opts, natstest.Config("websocket { port: -1, no_tls: true, compression: true }"))...)
 }
 
 // both runs f without and with compression.
@@ -206,7 +206,7 @@ func TestReconnect(t *testing.T) {
 // Servers of a cluster name each other's WebSockets, and a client moves there.
 func TestDiscovery(t *testing.T) {
 	t.Parallel()
-	c := natstest.RunCluster(t, 3, natstest.NoJetStream(), natstest.WebSocket())
+	c := ledger.RunCluster(t, 3, natstest.NoJetStream(), natstest.WebSocket())
 	first := c.Server(0)
 	events, handler := ledger.NewEvents()
 	nc := ledger.Connect(t, first.WebSocketURL(), handler)
@@ -239,7 +239,7 @@ func TestDiscovery(t *testing.T) {
 // What the server says before its closing frame is the reason.
 func TestErrorBeforeClose(t *testing.T) {
 	t.Parallel()
-	srv := natstest.Run(t, natstest.WebSocket(), natstest.Token("secret"))
+	srv := ledger.Run(t, natstest.WebSocket(), natstest.Token("secret"))
 	_, err := nats.Connect(t.Context(), srv.WebSocketURL(), nats.Logger(nil), nats.Token("wrong"))
 	if !errors.Is(err, nats.ErrAuthorization) {
 		t.Error(err)
@@ -259,7 +259,7 @@ func TestErrorBeforeClose(t *testing.T) {
 func TestGoodbye(t *testing.T) {
 	t.Parallel()
 	var log logBuffer
-	srv := natstest.Run(t, natstest.WebSocket(), natstest.Debug(), natstest.LogTo(&log))
+	srv := ledger.Run(t, natstest.WebSocket(), natstest.Debug(), natstest.LogTo(&log))
 	proxy := natstest.RunProxy(t, strings.TrimPrefix(srv.WebSocketURL(), "ws://"))
 	proxy.Record(natstest.ClientToServer)
 	nc := ledger.Connect(t, "ws://"+proxy.Addr())
@@ -277,7 +277,7 @@ func TestGoodbye(t *testing.T) {
 // A peer that takes no more bytes holds up Close only shortly.
 func TestStalledPeer(t *testing.T) {
 	t.Parallel()
-	srv := natstest.Run(t, natstest.WebSocket())
+	srv := ledger.Run(t, natstest.WebSocket())
 	proxy := natstest.RunProxy(t, strings.TrimPrefix(srv.WebSocketURL(), "ws://"))
 	nc := ledger.Connect(t, "ws://"+proxy.Addr(), nats.WriteBufferSize(64<<20))
 	proxy.Stall(natstest.Both)

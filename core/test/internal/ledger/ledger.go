@@ -15,6 +15,8 @@ import (
 )
 
 // Connect makes a connection that is checked and closed at the end of the test.
+// If its server is one of Run, it has to agree with the server on what is
+// subscribed.
 func Connect(t testing.TB, url string, opts ...nats.Option) *nats.Conn {
 	t.Helper()
 	opts = append([]nats.Option{nats.Logger(nil), nats.Name(t.Name())}, opts...)
@@ -23,6 +25,7 @@ func Connect(t testing.TB, url string, opts ...nats.Option) *nats.Conn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
+		Agreed(t, nc)
 		_ = nc.Close() // what it loses is in the ledger
 		Closed(t, nc)
 	})
