@@ -284,7 +284,7 @@ var brokenURLs = []string{
 // what can, and searches all that is said for them. reliability A12, A13, A14, B7
 func TestFigure17Secrets(t *testing.T) {
 	realWatchdog(t)
-	want := figure.Size(10_000, 1_000_000)
+	want := figure.Size(10_000, 100_000)
 	v := &vault{rnd: rand.New(rand.NewPCG(figure.Seed(17), 0))}
 	hits, said, rounds := 0, 0, 0
 	for ; v.made < want && !t.Failed(); rounds++ {

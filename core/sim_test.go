@@ -32,7 +32,7 @@ func simSeeds(some int) (seeds []uint64, replay bool) {
 	if sim.Race {
 		some /= 8
 	}
-	n := figure.Size(some, 2000)
+	n := figure.Size(some, 1000)
 	if v, err := strconv.Atoi(os.Getenv(simSeedsEnv)); err == nil {
 		n = v
 	}

@@ -186,7 +186,7 @@ func TestFigure25NothingPilesUp(t *testing.T) {
 		count int
 		once  func() error
 	}{
-		{"connects", figure.Size(2_000, 20_000), func() error {
+		{"connects", figure.Size(10_000, 50_000), func() error {
 			nc, err := nats.Connect(t.Context(), srv.URL(), nats.Logger(nil))
 			if err != nil {
 				return err

@@ -195,3 +195,10 @@ func TestCheckBuildList(t *testing.T) {
 	})
 	expect(t, problems, "brings example.com/surprise", "brings example.com/x/core/test")
 }
+
+func TestFigure38(t *testing.T) {
+	got := figure38([]string{"github.com/a/b", "golang.org/x/crypto", "golang.org/xy/z", "golang.org/x/sys"})
+	if got != "figure 38: core brings 2 modules besides parts of golang.org/x (promised: at most 3)" {
+		t.Error(got)
+	}
+}

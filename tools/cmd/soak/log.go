@@ -52,6 +52,10 @@ func openLog(dir string) (*roundLog, error) {
 	return l, lines.Err()
 }
 
+// seedsApart leaves room for the tests that use many seeds from that of a round
+// on.
+const seedsApart = 1 << 20
+
 // next is the round to come. Seeds count up from one drawn by lot, so that a
 // table of a soak is a table of seeds.
 func (l *roundLog) next() round {
@@ -60,7 +64,7 @@ func (l *roundLog) next() round {
 		if last.Failed != "" {
 			return round{Number: last.Number, Seed: last.Seed} // once more: is it mended?
 		}
-		return round{Number: last.Number + 1, Seed: last.Seed + 1}
+		return round{Number: last.Number + 1, Seed: last.Seed + seedsApart}
 	}
 	return round{Number: 1, Seed: rand.Uint64N(1 << 40)}
 }

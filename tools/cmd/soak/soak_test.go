@@ -95,7 +95,7 @@ func TestLogIsResumed(t *testing.T) {
 		t.Fatalf("%+v, %v", again, err)
 	}
 	second := again.next()
-	if second.Number != 2 || second.Seed != first.Seed+1 {
+	if second.Number != 2 || second.Seed != first.Seed+seedsApart {
 		t.Errorf("%+v after %+v", second, first)
 	}
 	if hash(l.rounds) != hash(again.rounds) {
