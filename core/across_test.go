@@ -7,7 +7,6 @@ import (
 	"go/ast"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -367,41 +366,6 @@ func (x blockingTracer) Start(ctx context.Context, op *Operation) context.Contex
 	return ctx
 }
 func (blockingTracer) End(context.Context, *Operation, error) {}
-
-// TestPublishWhileADialHangs: nothing that Publish needs is held while somebody
-// dials, resolves or asks for credentials. reliability A21
-func TestPublishWhileADialHangs(t *testing.T) {
-	hang := make(chan struct{})
-	var hanging atomic.Bool
-	n, s := fakeserver.One()
-	dialed := make(chan struct{}, 1)
-	nc, err := Connect(t.Context(), "server", Logger(nil), UseDialer(dialerFunc(func(ctx context.Context, network, address string) (net.Conn, error) {
-		if hanging.Load() {
-			dialed <- struct{}{}
-			<-hang
-			return nil, io.EOF
-		}
-		return n.DialContext(ctx, network, address)
-	})))
-	must(t, err)
-	hanging.Store(true)
-	s.Peer().Cut()
-	<-dialed
-	var took []time.Duration
-	for range 10_000 {
-		start := time.Now()
-		must(t, nc.Publish("a", nil))
-		took = append(took, time.Since(start))
-	}
-	slices.Sort(took)
-	if worst := took[len(took)*999/1000]; worst > 10*time.Millisecond { // ten times what is promised
-		t.Errorf("p99.9 of Publish is %v", worst)
-	}
-	close(hang)
-	hanging.Store(false)
-	_ = nc.Close()
-	n.Wait()
-}
 
 // TestNothingAfterTheEnd: when a subscription is Done no handler starts any
 // more, whatever ended it and however many ran. reliability D14

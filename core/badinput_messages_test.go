@@ -261,7 +261,7 @@ func badContexts(s *scene) {
 		s.refuse(m.String(), "context: nil", retryable(badOption("ctx")), func() error { return invoke(s.t, tg, m, nil) })
 		// Requests that are refused are counted as cancelled; the others of these change something.
 		switch m.Name {
-		case "Request", "RequestMsg", "Reconnect", "Drain", "PublishMsg", "Barrier", "Flush", "RTT":
+		case "Request", "RequestMsg", "Drain", "PublishMsg", "Barrier":
 			continue
 		}
 		s.refuse(m.String(), "context: cancelled", is(context.Canceled), func() error { return invoke(s.t, tg, m, ended) })

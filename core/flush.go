@@ -32,6 +32,9 @@ func (nc *Conn) ping(ctx context.Context, op string) (time.Duration, error) {
 	defer cancel()
 	fail := func(err error) (time.Duration, error) { return 0, opError(op, nc.lastServer(), err) }
 
+	if ctx.Err() != nil {
+		return fail(context.Cause(ctx))
+	}
 	done := make(chan outbox.Pong, 1)
 	for {
 		err := nc.out.Ping(done)
@@ -123,6 +126,9 @@ func (nc *Conn) Reconnect(ctx context.Context) error {
 	}
 	ctx, cancel := withTimeout(ctx, nc.cfg.requestTimeout)
 	defer cancel()
+	if ctx.Err() != nil {
+		return opError("reconnect", nc.lastServer(), context.Cause(ctx))
+	}
 	nc.mu.Lock()
 	l, links, closed := nc.link, nc.links, nc.closed
 	nc.mu.Unlock()
