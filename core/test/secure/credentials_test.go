@@ -190,6 +190,44 @@ func TestCredentialsEnd(t *testing.T) {
 	}
 }
 
+// A JWT that expires during a connection is renewed by the handler that is asked
+// for it: the next link comes at once, without a refusal, and nothing is lost.
+func TestJWTIsRenewed(t *testing.T) {
+	t.Parallel()
+	o := newOperator(t)
+	srv := o.run()
+	u := o.user()
+	var asked atomic.Int64
+	events, handler := ledger.NewEvents()
+	nc := ledger.Connect(t, srv.URL(), handler, nats.AuthHandler(func(_ context.Context, r nats.AuthRequest) (nats.Auth, error) {
+		asked.Add(1)
+		sig, err := u.sign(r.Nonce)
+		return nats.Auth{JWT: o.issue(u, expires(2*time.Second)).jwt, Signature: base64.RawURLEncoding.EncodeToString(sig)}, err
+	}))
+	sub, err := nc.SubscribeSync("x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e := ledger.Wait[nats.Disconnected](t, events); !errors.Is(e.Err, nats.ErrAuthExpired) {
+		t.Errorf("disconnected by %v", e.Err)
+	}
+	if err := nc.Publish("x", []byte("on")); err != nil {
+		t.Fatal(err)
+	}
+	ledger.Wait[nats.Reconnected](t, events)
+	if m, err := sub.Next(t.Context()); err != nil || string(m.Data) != "on" {
+		t.Errorf("%q %v", m.Data, err)
+	}
+	for _, e := range events.All() {
+		if _, ok := e.(nats.ConnectFailed); ok {
+			t.Errorf("%v", e)
+		}
+	}
+	if asked.Load() < 2 {
+		t.Errorf("asked %d times", asked.Load())
+	}
+}
+
 // AbortOnAuthError counts refusals of JWTs like others.
 func TestAbortOnRevokedJWT(t *testing.T) {
 	t.Parallel()
