@@ -1,8 +1,10 @@
 package link
 
 import (
+	"fmt"
 	"io"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -86,4 +88,32 @@ func heap() int {
 	runtime.GC()
 	runtime.ReadMemStats(&m)
 	return int(m.HeapAlloc)
+}
+
+// passer takes large messages on the usual way only.
+type passer struct{ sink }
+
+func (p *passer) Room([]byte, int, *wire.Frame) (int, bool) { return 0, false }
+
+// A message that is far longer than any line arrives also when the sink does not
+// want it in memory of its own.
+func TestLargeMessageInTheBuffer(t *testing.T) {
+	for _, size := range []int{1 << 20, 3 << 20, 9 << 20} {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(t)
+			p := new(passer)
+			r.cfg.Sink = p
+			r.start()
+			body := strings.Repeat("0123456789abcdef", size/16)
+			go r.srv.send(fmt.Sprintf("MSG a 1 %d\r\n%s\r\nMSG b 2 1\r\nx\r\n", size, body))
+			synctest.Wait()
+			want := []string{fmt.Sprintf("MSG a 1  %q %s", "", digest([]byte(body))), `MSG b 2  "" x`}
+			if got := p.take(); !slices.Equal(got, want) {
+				t.Errorf("%d bytes: %q, want %q", size, got, want)
+			}
+			r.l.End(io.ErrClosedPipe)
+			_ = r.l.Wait()
+			_ = r.srv.sim.Close()
+		})
+	}
 }
