@@ -13,6 +13,9 @@ import (
 	"github.com/perigee-go/nats/core/internal/wire"
 )
 
+// simLeastTick is the link's leastTick.
+const simLeastTick = 100 * time.Microsecond
+
 // simLink is what a link.Link is in a simulation: one life of one connection.
 // Parser, sink, outbox and keep-alive are the product's; what is here are the
 // reader's and the writer's steps, in their order.
@@ -251,7 +254,7 @@ func (l *simLink) watch(left time.Duration) {
 	if d := l.decide(); d.Next > 0 {
 		left = min(left, d.Next-l.c.now())
 	}
-	l.dog = l.c.after(max(left, time.Millisecond), func() {
+	l.dog = l.c.after(max(left, simLeastTick), func() {
 		if l.ended || l.hand == nil || l.sent == len(l.hand) {
 			return
 		}
@@ -378,7 +381,7 @@ func (l *simLink) keepAlive() {
 	if d.Next == 0 {
 		d.Next = now + time.Hour
 	}
-	l.setTick(max(d.Next, now+time.Millisecond))
+	l.setTick(max(d.Next, now+simLeastTick))
 }
 
 func (l *simLink) setTick(at time.Duration) {

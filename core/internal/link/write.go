@@ -15,6 +15,9 @@ const (
 	quickly   = 10 * time.Millisecond
 	slowly    = time.Second
 	startWith = 64 << 10
+
+	// leastTick keeps a user's tiny intervals from being a loop.
+	leastTick = 100 * time.Microsecond
 )
 
 // adapt sets the length of the next write after one that took so long.
@@ -100,7 +103,7 @@ func (l *Link) keepAlive(tick *time.Timer) (next time.Duration, dead bool) {
 	if d.Next == 0 {
 		d.Next = now + time.Hour
 	}
-	tick.Reset(max(d.Next-now, time.Millisecond))
+	tick.Reset(max(d.Next-now, leastTick))
 	return d.Next, false
 }
 
@@ -171,5 +174,5 @@ func (l *Link) watch(now, left time.Duration, d keepalive.Decision) {
 	if d.Next > 0 {
 		left = min(left, d.Next-now)
 	}
-	l.watchdog.Reset(max(left, time.Millisecond))
+	l.watchdog.Reset(max(left, leastTick))
 }
