@@ -6,13 +6,17 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/perigee-go/nats/core/internal/fakeserver"
+	"github.com/perigee-go/nats/core/internal/outbox"
+	"github.com/perigee-go/nats/core/internal/wire"
 )
 
 // TestChaos lets everything happen at once, by seed: publishers, requesters,
@@ -299,5 +303,62 @@ func TestRegistryOrder(t *testing.T) {
 	}
 	if len(all) != 100 || !slices.IsSorted(all) || len(told) != 100 || !slices.IsSorted(told) {
 		t.Errorf("all: %v, told: %v", all, told)
+	}
+}
+
+// Subscriptions come and go while a link gets them all: what it is told, line by
+// line, makes the list that the client has.
+func TestAttachMissesNothing(t *testing.T) {
+	for range 1000 {
+		out := outbox.New(outbox.Config{})
+		r := registry{out: out}
+		r.init()
+		add := func() *Subscription {
+			s := &Subscription{nc: &Conn{}, subject: "a"}
+			r.add(s)
+			return s
+		}
+		var subs []*Subscription
+		for range 100 {
+			subs = append(subs, add())
+		}
+		var changing sync.WaitGroup
+		var steps atomic.Int64
+		for half := range slices.Chunk(subs, 50) {
+			changing.Go(func() {
+				for _, s := range half {
+					r.remove(s)
+					r.tell(s, wire.AppendUnsub(nil, s.sid, 0))
+					s = add()
+					r.tell(s, wire.AppendSub(nil, s.subject, "", s.sid))
+					steps.Add(1)
+				}
+			})
+		}
+		for steps.Load() < 10 {
+			runtime.Gosched()
+		}
+		r.attach(1, make(chan outbox.Pong, 1))
+		changing.Wait()
+		told := make(map[uint64]bool)
+		for line := range strings.Lines(string(out.Take(0))) {
+			var name, subject string
+			var sid uint64
+			if _, err := fmt.Sscan(line, &name, &subject, &sid); err == nil {
+				told[sid] = true // SUB subject sid
+			} else if _, err := fmt.Sscan(line, &name, &sid); err == nil {
+				delete(told, sid) // UNSUB sid
+			}
+		}
+		active := r.activeSubs()
+		for _, s := range active {
+			if !told[s.sid] {
+				t.Errorf("the link was not told of %d", s.sid)
+			}
+			delete(told, s.sid)
+		}
+		if len(told) > 0 || len(active) != len(subs) {
+			t.Fatalf("the link has %d subscriptions that are over: %v", len(told), told)
+		}
 	}
 }

@@ -157,9 +157,11 @@ func (r *registry) retire(s *Subscription) {
 	r.retired.Dropped += st.Dropped
 }
 
-// attach renders SUB lines for all active subscriptions; whoever subscribes
-// from now on tells the link of epoch itself.
-func (r *registry) attach(epoch uint64) []byte {
+// attach begins the epoch of a link with SUB lines for all active subscriptions,
+// whose PONG synced tells, and reports whether there are any. Whoever subscribes
+// or unsubscribes from now on tells the link itself: so the outbox has to have
+// the epoch and its first lines before anybody can.
+func (r *registry) attach(epoch uint64, synced chan<- outbox.Pong) (subs bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.epoch = epoch
@@ -171,7 +173,8 @@ func (r *registry) attach(epoch uint64) []byte {
 		s.linkBase = int64(s.received.Load()) // the old link's reader has ended
 		b = s.appendSub(b)
 	}
-	return b
+	r.out.Attach(epoch, b, synced)
+	return len(b) > 0
 }
 
 // detach notes that no link has the subscriptions.

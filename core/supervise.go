@@ -291,9 +291,7 @@ func (nc *Conn) attach(info *wire.Info, synced chan<- outbox.Pong) (subs bool) {
 			nc.tooLarge(n, max)
 		}
 	}
-	prefix := nc.reg.attach(nc.epoch)
-	nc.out.Attach(nc.epoch, prefix, synced)
-	return len(prefix) > 0
+	return nc.reg.attach(nc.epoch, synced)
 }
 
 func (nc *Conn) awaitSync(l *link.Link, synced <-chan outbox.Pong) error {
