@@ -69,14 +69,20 @@ func (js *JetStream) putStream(ctx context.Context, op, subject string, cfg Stre
 		return nil, c.failed(err)
 	}
 	c.level, c.feature = cfg.level()
-	var info StreamInfo
-	if err := js.api(ctx, c, subject+cfg.Name, streamRequest{cfg.outgoing(), js.cfg.pedantic}, &info); err != nil {
+	var resp struct {
+		StreamInfo
+		Created bool `json:"did_create"`
+	}
+	if err := js.api(ctx, c, subject+cfg.Name, streamRequest{cfg.outgoing(), js.cfg.pedantic}, &resp); err != nil {
 		return nil, err
 	}
-	if info.Config.Name != cfg.Name {
+	if resp.Config.Name != cfg.Name {
 		return nil, c.failed(ErrInvalidResponse)
 	}
-	return js.streamWith(&info), nil
+	if resp.Created {
+		js.sequences.forget(cfg.Name)
+	}
+	return js.streamWith(&resp.StreamInfo), nil
 }
 
 // Stream asks for a stream; ErrStreamNotFound.
