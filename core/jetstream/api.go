@@ -25,13 +25,11 @@ type call struct {
 }
 
 func (c call) failed(err error) error {
-	switch {
-	case c.consumer != "":
-		return opError(err, c.op, c.consumer, c.stream)
-	case c.stream != "":
-		return opError(err, c.op, c.stream)
+	op := c.op
+	if c.consumer != "" {
+		op += " " + strconv.Quote(c.consumer) + " of stream"
 	}
-	return opError(err, c.op)
+	return opError(err, op, c.stream)
 }
 
 // Request is the door to what has no method of its own. It sends req to

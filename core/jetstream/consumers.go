@@ -2,6 +2,7 @@ package jetstream
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
@@ -45,7 +46,7 @@ func (s *Stream) CreateOrUpdateConsumer(ctx context.Context, cfg ConsumerConfig)
 
 func (s *Stream) putPull(ctx context.Context, op, action string, cfg ConsumerConfig) (*Consumer, error) {
 	if cfg.DeliverSubject != "" {
-		return nil, opError(ErrNotPullConsumer, op, cfg.name(), s.name)
+		return nil, call{op: op, stream: s.name, consumer: cfg.name()}.failed(ErrNotPullConsumer)
 	}
 	info, err := s.putConsumer(ctx, op, action, cfg)
 	if err != nil {
@@ -74,7 +75,7 @@ func (s *Stream) CreateOrUpdatePushConsumer(ctx context.Context, cfg ConsumerCon
 
 func (s *Stream) putPush(ctx context.Context, op, action string, cfg ConsumerConfig) (*PushConsumer, error) {
 	if cfg.DeliverSubject == "" {
-		return nil, opError(ErrNotPushConsumer, op, cfg.name(), s.name)
+		return nil, call{op: op, stream: s.name, consumer: cfg.name()}.failed(ErrNotPushConsumer)
 	}
 	info, err := s.putConsumer(ctx, op, action, cfg)
 	if err != nil {
@@ -91,10 +92,11 @@ func (s *Stream) pushWith(info *ConsumerInfo) *PushConsumer {
 
 func (s *Stream) putConsumer(ctx context.Context, op, action string, cfg ConsumerConfig) (*ConsumerInfo, error) {
 	c := call{op: op, stream: s.name, consumer: cfg.name()}
-	if err := s.checkNames(c.consumer, c.consumer != "" || action == onlyUpdate); err != nil {
-		return nil, c.failed(err)
+	err := errors.Join(checkStreamName(s.name), cfg.check())
+	if action == onlyUpdate && c.consumer == "" {
+		err = errors.Join(err, &ConfigError{"Name", nameProblem("")})
 	}
-	if err := cfg.check(); err != nil {
+	if err != nil {
 		return nil, c.failed(err)
 	}
 	// A name of our own makes asking again harmless when an answer is lost.
@@ -116,15 +118,6 @@ func (s *Stream) putConsumer(ctx context.Context, op, action string, cfg Consume
 	return &info, nil
 }
 
-// checkNames checks that of the stream, and that of the consumer unless it may
-// be left out.
-func (s *Stream) checkNames(consumer string, named bool) error {
-	if err := checkStreamName(s.name); err != nil || !named {
-		return err
-	}
-	return checkConsumerName(consumer)
-}
-
 // Consumer asks for a pull consumer: ErrConsumerNotFound, ErrNotPullConsumer.
 func (s *Stream) Consumer(ctx context.Context, name string) (*Consumer, error) {
 	c := s.ConsumerHandle(name)
@@ -133,7 +126,7 @@ func (s *Stream) Consumer(ctx context.Context, name string) (*Consumer, error) {
 		return nil, err
 	}
 	if info.Config.DeliverSubject != "" {
-		return nil, opError(ErrNotPullConsumer, "consumer", name, s.name)
+		return nil, call{op: "get consumer", stream: s.name, consumer: name}.failed(ErrNotPullConsumer)
 	}
 	return c, nil
 }
@@ -145,7 +138,7 @@ func (s *Stream) PushConsumer(ctx context.Context, name string) (*PushConsumer, 
 		return nil, err
 	}
 	if info.Config.DeliverSubject == "" {
-		return nil, opError(ErrNotPushConsumer, "consumer", name, s.name)
+		return nil, call{op: "get consumer", stream: s.name, consumer: name}.failed(ErrNotPushConsumer)
 	}
 	return s.pushWith(info), nil
 }
@@ -153,7 +146,7 @@ func (s *Stream) PushConsumer(ctx context.Context, name string) (*PushConsumer, 
 // consumerCall checks the names and makes a request of a consumer.
 func (s *Stream) consumerCall(ctx context.Context, c call, subject string, req, resp any) error {
 	c.stream = s.name
-	if err := s.checkNames(c.consumer, true); err != nil {
+	if err := errors.Join(checkStreamName(s.name), checkConsumerName(c.consumer)); err != nil {
 		return c.failed(err)
 	}
 	return s.js.api(ctx, c, subject+s.name+"."+c.consumer, req, resp)
@@ -161,9 +154,12 @@ func (s *Stream) consumerCall(ctx context.Context, c call, subject string, req, 
 
 func (s *Stream) consumerInfo(ctx context.Context, name string) (*ConsumerInfo, error) {
 	var info ConsumerInfo
-	err := s.consumerCall(ctx, call{op: "info of consumer", consumer: name}, "CONSUMER.INFO.", nil, &info)
-	if err != nil {
+	c := call{op: "info of consumer", stream: s.name, consumer: name}
+	if err := s.consumerCall(ctx, c, "CONSUMER.INFO.", nil, &info); err != nil {
 		return nil, err
+	}
+	if info.Name != name {
+		return nil, c.failed(ErrInvalidResponse)
 	}
 	return &info, nil
 }

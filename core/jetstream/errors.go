@@ -207,13 +207,14 @@ func (e *operationError) Error() string {
 
 func (e *operationError) Unwrap() error { return e.err }
 
-// opError names the operation and what it was about: "create stream", "ORDERS".
-func opError(err error, op string, names ...string) error {
+// opError names the operation and what it was about, if anything: "create
+// stream", "ORDERS".
+func opError(err error, op, about string) error {
 	if err == nil {
 		return nil
 	}
-	for _, name := range names {
-		op += " " + strconv.Quote(name)
+	if about != "" {
+		op += " " + strconv.Quote(about)
 	}
 	return &operationError{op, err}
 }

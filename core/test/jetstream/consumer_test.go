@@ -41,7 +41,7 @@ func TestConsumerLife(t *testing.T) {
 	}
 	cfg.MaxAckPending = 5
 	_, err = s.CreateConsumer(ctx, cfg)
-	if !errors.Is(err, jetstream.ErrConsumerExists) || !strings.Contains(err.Error(), `"worker" "S"`) {
+	if !errors.Is(err, jetstream.ErrConsumerExists) || !strings.Contains(err.Error(), `"worker" of stream "S"`) {
 		t.Errorf("create another: %v", err)
 	}
 	if c, err = s.UpdateConsumer(ctx, cfg); err != nil || c.CachedInfo().Config.MaxAckPending != 5 {
