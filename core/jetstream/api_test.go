@@ -133,7 +133,7 @@ func TestRequest(t *testing.T) {
 		if err := r.Request(t.Context(), "X", func() {}, nil); err == nil {
 			t.Error("a function is no JSON")
 		}
-		if err := r.Request(nil, "X", nil, nil); err == nil { //nolint:staticcheck // that is the test
+		if err := r.Request(noContext, "X", nil, nil); err == nil {
 			t.Error("no context")
 		}
 		if n := len(r.subjects()); n != before {

@@ -209,7 +209,7 @@ func TestBadQueries(t *testing.T) {
 		if _, err := s.GetLastMsgForSubject(ctx, "a..b"); !errors.Is(err, nats.ErrBadSubject) {
 			t.Error(err)
 		}
-		if _, err := s.GetMsg(nil, 1); err == nil { //nolint:staticcheck // that is the test
+		if _, err := s.GetMsg(noContext, 1); err == nil {
 			t.Error("no context")
 		}
 		if asked := r.subjects(); len(asked) > 0 {

@@ -83,9 +83,16 @@ type PeerInfo struct {
 type DesiredCluster struct {
 	Created  time.Time        `json:"created"`
 	Name     string           `json:"name,omitempty"`
-	Replicas []PeerInfo       `json:"replicas,omitempty"`
+	Replicas []DesiredPeer    `json:"replicas,omitempty"`
 	Origin   *DesiredOrigin   `json:"origin,omitempty"`
 	Status   *MigrationStatus `json:"status,omitempty"`
+}
+
+// DesiredPeer is a server of a cluster to be.
+type DesiredPeer struct {
+	Name    string `json:"name"`
+	Offline bool   `json:"offline,omitempty"`
+	Peer    string `json:"peer"`
 }
 
 // DesiredOrigin is what it was before the move.

@@ -211,7 +211,7 @@ func TestPublishRefusesBadInput(t *testing.T) {
 		if _, err := r.Publish(t.Context(), "s", nil, MsgID("a\nb")); !errors.Is(err, nats.ErrBadHeader) {
 			t.Errorf("a line end in an id: %v", err)
 		}
-		if _, err := r.Publish(nil, "s", nil); err == nil { //nolint:staticcheck // that is the test
+		if _, err := r.Publish(noContext, "s", nil); err == nil {
 			t.Error("no context")
 		}
 		if asked := r.subjects(); len(asked) != 0 {

@@ -1,6 +1,7 @@
 package jetstream
 
 import (
+	"context"
 	"encoding/json"
 	"slices"
 	"strings"
@@ -106,6 +107,9 @@ func each(answers ...answer) func(subject, body string) answer {
 		return a
 	}
 }
+
+// noContext is what callers must not give.
+var noContext context.Context
 
 const noResponders = "NATS/1.0 503\r\nNats-Subject: somewhere\r\n\r\n"
 
