@@ -143,3 +143,21 @@ func TestSubjectPages(t *testing.T) {
 		})
 	}
 }
+
+// TestCreateOrUpdateRace: two programs make the same stream, and both find that
+// there is none.
+func TestCreateOrUpdateRace(t *testing.T) {
+	scripted(t, each(
+		answer{data: `{"error":{"code":404,"err_code":10059}}`},
+		answer{data: `{"error":{"code":400,"err_code":10058}}`},
+		answer{data: `{"config":{"name":"S","max_msgs":5}}`},
+	), func(t *testing.T, r *rig) {
+		s, err := r.CreateOrUpdateStream(t.Context(), StreamConfig{Name: "S", MaxMsgs: 5})
+		if err != nil || s.CachedInfo().Config.MaxMsgs != 5 {
+			t.Error(err)
+		}
+		if got := r.subjects(); !slices.Equal(got, []string{"STREAM.UPDATE.S", "STREAM.CREATE.S", "STREAM.UPDATE.S"}) {
+			t.Errorf("asked %q", got)
+		}
+	})
+}

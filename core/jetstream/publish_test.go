@@ -383,3 +383,16 @@ func (r *recorder) End(_ context.Context, op *nats.Operation, err error) {
 		r.log = append(r.log, fmt.Sprintf("ended %v", err == nil))
 	}
 }
+
+// TestPublishUsesAnInboxOfItsOwn: the receipt comes to us, whatever reply subject
+// a message has that is stored.
+func TestPublishUsesAnInboxOfItsOwn(t *testing.T) {
+	scripted(t, each(stored), func(t *testing.T, r *rig) {
+		if _, err := r.PublishMsg(t.Context(), nats.Msg{Subject: "s", Reply: "theirs"}); err != nil {
+			t.Error(err)
+		}
+		if reply := r.last().Reply; reply == "theirs" || reply == "" {
+			t.Errorf("the receipt was asked for on %q", reply)
+		}
+	})
+}
