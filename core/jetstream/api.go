@@ -12,6 +12,7 @@ import (
 
 var (
 	errNilContext = errors.New("jetstream: the context is nil")
+	errNoHandle   = errors.New("jetstream: the handle is nil, or was not made by New")
 	errNobody     = fmt.Errorf("%w, or there is no such domain or prefix", ErrJetStreamNotEnabled)
 )
 
@@ -61,8 +62,8 @@ func (js *JetStream) Request(ctx context.Context, subject string, req, resp any,
 
 // api makes a request, of a server that can do it.
 func (js *JetStream) api(ctx context.Context, c call, subject string, req, resp any) error {
-	if ctx == nil {
-		return errNilContext
+	if err := js.ready(ctx); err != nil {
+		return err
 	}
 	ctx, cancel := js.bound(ctx)
 	defer cancel()
@@ -74,6 +75,17 @@ func (js *JetStream) api(ctx context.Context, c call, subject string, req, resp 
 		err = DecodeResponse(m, resp)
 	}
 	return c.failed(err)
+}
+
+// ready fails for what no call can work with.
+func (js *JetStream) ready(ctx context.Context) error {
+	switch {
+	case js == nil || js.nc == nil:
+		return errNoHandle
+	case ctx == nil:
+		return errNilContext
+	}
+	return nil
 }
 
 // ask sends a request and returns the answer.

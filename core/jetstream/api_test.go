@@ -318,3 +318,23 @@ func TestWrongAnswers(t *testing.T) {
 		}
 	})
 }
+
+// TestNobodysHandle: a handle that New did not make gives an error.
+func TestNobodysHandle(t *testing.T) {
+	for _, js := range []*JetStream{nil, {}} {
+		ctx, s := t.Context(), js.StreamHandle("S")
+		_, err1 := js.AccountInfo(ctx)
+		_, err2 := js.Publish(ctx, "s", nil)
+		_, err3 := s.GetMsg(ctx, 1)
+		_, err4 := s.CreateConsumer(ctx, ConsumerConfig{Name: "c"})
+		_, err5 := js.UserInfo(ctx)
+		_, err6 := nats.Collect(js.StreamNames(ctx))
+		err7 := js.Request(ctx, "X", nil, nil)
+		_, err8 := js.CreateStream(ctx, StreamConfig{Name: "S"})
+		for i, err := range []error{err1, err2, err3, err4, err5, err6, err7, err8} {
+			if !errors.Is(err, errNoHandle) {
+				t.Errorf("call %d: %v", i+1, err)
+			}
+		}
+	}
+}

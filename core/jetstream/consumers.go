@@ -92,6 +92,9 @@ func (s *Stream) pushWith(info *ConsumerInfo) *PushConsumer {
 
 func (s *Stream) putConsumer(ctx context.Context, op, action string, cfg ConsumerConfig) (*ConsumerInfo, error) {
 	c := call{op: op, stream: s.name, consumer: cfg.name()}
+	if err := s.js.ready(ctx); err != nil {
+		return nil, err
+	}
 	err := errors.Join(checkStreamName(s.name), cfg.check())
 	if action == onlyUpdate && c.consumer == "" {
 		err = errors.Join(err, &ConfigError{"Name", nameProblem("")})

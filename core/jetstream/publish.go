@@ -32,8 +32,8 @@ func (js *JetStream) Publish(ctx context.Context, subject string, data []byte, o
 // PublishMsg is Publish for a message with a header. m.Reply is not used; m is
 // not changed.
 func (js *JetStream) PublishMsg(ctx context.Context, m nats.Msg, opts ...PublishOption) (PubAck, error) {
-	if ctx == nil {
-		return PubAck{}, errNilContext
+	if err := js.ready(ctx); err != nil {
+		return PubAck{}, err
 	}
 	ack, err := js.publish(ctx, m, opts)
 	return ack, opError(err, "publish to", m.Subject)

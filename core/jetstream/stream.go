@@ -64,6 +64,9 @@ type streamRequest struct {
 }
 
 func (js *JetStream) putStream(ctx context.Context, op, subject string, cfg StreamConfig) (*Stream, error) {
+	if err := js.ready(ctx); err != nil {
+		return nil, err
+	}
 	c := call{op: op, stream: cfg.Name}
 	if err := cfg.check(); err != nil {
 		return nil, c.failed(err)

@@ -107,8 +107,8 @@ func (s *Stream) GetLastMsgForSubject(ctx context.Context, subj string, opts ...
 }
 
 func (s *Stream) getMsg(ctx context.Context, c call, err error, q msgQuery, fromLeader bool) (RawStreamMsg, error) {
-	if ctx == nil {
-		return RawStreamMsg{}, errNilContext
+	if err := s.js.ready(ctx); err != nil {
+		return RawStreamMsg{}, err
 	}
 	if err = errors.Join(err, checkStreamName(s.name)); err != nil {
 		return RawStreamMsg{}, c.failed(err)

@@ -42,8 +42,8 @@ type ResponsePermissions struct {
 // permissions, expiry. It needs the permission to publish to
 // "$SYS.REQ.USER.INFO".
 func (js *JetStream) UserInfo(ctx context.Context) (*UserInfo, error) {
-	if ctx == nil {
-		return nil, errNilContext
+	if err := js.ready(ctx); err != nil {
+		return nil, err
 	}
 	c := call{op: "user info"}
 	ctx, cancel := js.bound(ctx)
