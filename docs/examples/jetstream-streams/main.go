@@ -40,15 +40,15 @@ func run(ctx context.Context, url string) error {
 		Storage:     jetstream.MemoryStorage,
 		AllowDirect: true,
 	}
-	stream, err := js.CreateOrUpdateStream(ctx, cfg)
-	if err != nil {
+	if _, err := js.CreateOrUpdateStream(ctx, cfg); err != nil {
 		return err
 	}
 	cfg.Description = "what people want"
 	if _, err := js.CreateStream(ctx, cfg); !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
 		return fmt.Errorf("a stream of that name was expected: %w", err)
 	}
-	if stream, err = js.UpdateStream(ctx, cfg); err != nil {
+	stream, err := js.UpdateStream(ctx, cfg)
+	if err != nil {
 		return err
 	}
 	fmt.Println("description:", stream.CachedInfo().Config.Description)
