@@ -17,9 +17,10 @@ import (
 // that nobody listens to, RetryAttempts times: then it is ErrNoStreamResponse.
 //
 // A message that may have been stored is an ErrOutcomeUnknown beside the cause:
-// the link was lost, or ctx ended. If it has an id, by MsgID or AutoMsgID, and
-// the link was lost, it is sent again for up to a minute: the stream stores it
-// once, if its Duplicates window, by default two minutes, is not shorter.
+// the link was lost, or ctx ended. If it has an id, by MsgID or AutoMsgID, it is
+// sent again for up to a minute, when the link was lost and when there is no
+// answer for 2 s, 4 s and so on: the stream stores it once, if its Duplicates
+// window, by default two minutes, is not shorter.
 //
 // The receipt tells that the stream has the message, which is not the same as
 // having it on disk. If its sequence was given out before, the stream has lost
@@ -58,7 +59,7 @@ func (js *JetStream) publish(ctx context.Context, m nats.Msg, opts []PublishOpti
 	r := retrier{attempts: p.attempts, wait: p.wait, named: named, expects: expects(m.Header), started: time.Now()}
 	for {
 		begun := js.sequences.begin()
-		ack, err := js.publishOnce(ctx, m)
+		ack, err := js.publishOnce(ctx, m, r.patience())
 		if err == nil {
 			if js.sequences.acked(begun, ack) {
 				err = ErrStreamRegressed
@@ -72,7 +73,13 @@ func (js *JetStream) publish(ctx context.Context, m nats.Msg, opts []PublishOpti
 	}
 }
 
-func (js *JetStream) publishOnce(ctx context.Context, m nats.Msg) (PubAck, error) {
+// publishOnce makes one attempt, which ends after patience if that is not 0.
+func (js *JetStream) publishOnce(ctx context.Context, m nats.Msg, patience time.Duration) (PubAck, error) {
+	if patience > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, patience, errUnanswered)
+		defer cancel()
+	}
 	reply, err := js.roundTrip(ctx, nats.OpPublishAck, call{}, m)
 	if err != nil {
 		if errors.Is(err, nats.ErrNoResponders) {
@@ -100,7 +107,21 @@ const (
 	resendWindow = time.Minute
 	// maxRetryWait bounds the waits for an overloaded server.
 	maxRetryWait = 2 * time.Second
+	// firstPatience is how long an attempt with an id waits for its receipt
+	// before it is sent again. Each following one waits twice as long.
+	firstPatience = 2 * time.Second
+	maxPatience   = 16 * time.Second
 )
+
+// errUnanswered ends an attempt, and the publish if it was the last. It is a
+// context.DeadlineExceeded.
+var errUnanswered error = unanswered{}
+
+type unanswered struct{}
+
+func (unanswered) Error() string        { return "no answer in time" }
+func (unanswered) Is(target error) bool { return target == context.DeadlineExceeded }
+func (unanswered) Timeout() bool        { return true }
 
 // retrier decides after a failed attempt whether there is another one.
 type retrier struct {
@@ -110,9 +131,18 @@ type retrier struct {
 	expects  bool
 	started  time.Time
 
-	unheard int  // attempts that nobody answered
+	unheard int  // attempts when no stream listened
 	refused int  // attempts that the server could not take
+	silent  int  // attempts without an answer
 	unknown bool // an attempt may have been stored
+}
+
+// patience is how long the next attempt may wait; 0: as long as the publish.
+func (r *retrier) patience() time.Duration {
+	if !r.named {
+		return 0
+	}
+	return min(firstPatience<<min(r.silent, 8), maxPatience)
 }
 
 // after says how long to wait before the next attempt, if there is one.
@@ -122,7 +152,7 @@ func (r *retrier) after(err error, now time.Time) (pause time.Duration, again bo
 		r.unheard++
 		return r.wait, r.attempts < 0 || r.unheard <= r.attempts
 	case notSent:
-		return r.wait, errors.Is(err, nats.ErrDisconnected)
+		return r.wait, errors.Is(err, nats.ErrDisconnected) || errors.Is(err, errUnanswered)
 	case dropped:
 		r.refused++
 		return r.backoff(), true
@@ -131,7 +161,11 @@ func (r *retrier) after(err error, now time.Time) (pause time.Duration, again bo
 		return r.backoff(), r.named || r.expects
 	case lost:
 		r.unknown = true
-		return 0, r.named && now.Sub(r.started) < resendWindow && errors.Is(err, nats.ErrDisconnected)
+		silent := errors.Is(err, errUnanswered)
+		if silent {
+			r.silent++
+		}
+		return 0, r.named && now.Sub(r.started) < resendWindow && (silent || errors.Is(err, nats.ErrDisconnected))
 	}
 	return 0, false
 }

@@ -50,6 +50,8 @@ func TestPublishRetries(t *testing.T) {
 		{"not at this moment, without either", []answer{notReady, stored}, nil, nil, 1, 0, 0, ErrStreamExpectedLastSeqPerSubjectNotReady},
 		{"refused", []answer{wrongSeq, stored}, nil, nil, 1, 0, 0, ErrWrongLastSequence},
 		{"no receipt", nil, nil, nil, 1, 5 * time.Second, 5 * time.Second, nats.ErrOutcomeUnknown}, // reliability F2
+		{"no receipt, with an id", []answer{{}, {}, stored}, []Option{AutoMsgID(), DefaultTimeout(time.Hour)}, nil, 3, 6 * time.Second, 6 * time.Second, nil},
+		{"never a receipt, with an id", slices.Repeat([]answer{{}}, 9), []Option{AutoMsgID(), DefaultTimeout(time.Hour)}, nil, 6, 62 * time.Second, 62 * time.Second, nats.ErrOutcomeUnknown},
 		{"another timeout", nil, []Option{DefaultTimeout(time.Minute)}, nil, 1, time.Minute, time.Minute, nats.ErrOutcomeUnknown},
 		{"nonsense", []answer{{data: "thanks"}, stored}, nil, nil, 1, 0, 0, ErrInvalidPubAck},
 		{"empty", []answer{{"NATS/1.0\r\n\r\n", ""}, stored}, nil, nil, 1, 0, 0, ErrInvalidPubAck},
@@ -67,7 +69,10 @@ func TestPublishRetries(t *testing.T) {
 				if took < tt.atLeast || took > tt.atMost {
 					t.Errorf("it took %v, want %v to %v", took, tt.atLeast, tt.atMost)
 				}
-				unknown := tt.answers == nil
+				if ctxErr := errors.Is(err, context.DeadlineExceeded); tt.want == nats.ErrOutcomeUnknown && !ctxErr {
+					t.Errorf("a timeout? %v", err)
+				}
+				unknown := tt.want == nats.ErrOutcomeUnknown
 				if errors.Is(err, nats.ErrOutcomeUnknown) != unknown {
 					t.Errorf("an unknown outcome? %v", err)
 				}

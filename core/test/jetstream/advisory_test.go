@@ -3,6 +3,7 @@ package jetstream_test
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -141,6 +142,7 @@ func TestUserInfo(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := info.Permissions
+	slices.Sort(p.Publish.Allow) // the server says them in any order
 	if got := fmt.Sprint(p.Publish.Allow, p.Subscribe.Deny, *p.Responses); got != "[$JS.API.INFO $SYS.REQ.USER.INFO] [secret.>] {3 1m0s}" {
 		t.Error(got)
 	}
