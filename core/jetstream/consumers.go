@@ -46,7 +46,7 @@ func (s *Stream) CreateOrUpdateConsumer(ctx context.Context, cfg ConsumerConfig)
 
 func (s *Stream) putPull(ctx context.Context, op, action string, cfg ConsumerConfig) (*Consumer, error) {
 	if cfg.DeliverSubject != "" {
-		return nil, call{op: op, stream: s.name, consumer: cfg.name()}.failed(ErrNotPullConsumer)
+		return nil, call{op: op, stream: s.Name(), consumer: cfg.name()}.failed(ErrNotPullConsumer)
 	}
 	info, err := s.putConsumer(ctx, op, action, cfg)
 	if err != nil {
@@ -75,7 +75,7 @@ func (s *Stream) CreateOrUpdatePushConsumer(ctx context.Context, cfg ConsumerCon
 
 func (s *Stream) putPush(ctx context.Context, op, action string, cfg ConsumerConfig) (*PushConsumer, error) {
 	if cfg.DeliverSubject == "" {
-		return nil, call{op: op, stream: s.name, consumer: cfg.name()}.failed(ErrNotPushConsumer)
+		return nil, call{op: op, stream: s.Name(), consumer: cfg.name()}.failed(ErrNotPushConsumer)
 	}
 	info, err := s.putConsumer(ctx, op, action, cfg)
 	if err != nil {
@@ -91,11 +91,11 @@ func (s *Stream) pushWith(info *ConsumerInfo) *PushConsumer {
 }
 
 func (s *Stream) putConsumer(ctx context.Context, op, action string, cfg ConsumerConfig) (*ConsumerInfo, error) {
-	c := call{op: op, stream: s.name, consumer: cfg.name()}
-	if err := s.js.ready(ctx); err != nil {
+	c := call{op: op, stream: s.Name(), consumer: cfg.name()}
+	if err := s.JetStream().ready(ctx); err != nil {
 		return nil, err
 	}
-	err := errors.Join(checkStreamName(s.name), cfg.check())
+	err := errors.Join(checkStreamName(s.Name()), cfg.check())
 	if action == onlyUpdate && c.consumer == "" {
 		err = errors.Join(err, &ConfigError{"Name", nameProblem("")})
 	}
@@ -104,15 +104,15 @@ func (s *Stream) putConsumer(ctx context.Context, op, action string, cfg Consume
 	}
 	// A name of our own makes asking again harmless when an answer is lost.
 	if c.consumer == "" {
-		cfg.Name = s.js.newID()
+		cfg.Name = s.JetStream().newID()
 		c.consumer = cfg.Name
 	} else if cfg.Name == "" {
 		cfg.Name = cfg.Durable
 	}
 	c.level, c.feature = cfg.level()
 	var info ConsumerInfo
-	req := consumerRequest{s.name, cfg, action, s.js.cfg.pedantic}
-	if err := s.js.api(ctx, c, "CONSUMER.CREATE."+s.name+"."+c.consumer+cfg.filterToken(), req, &info); err != nil {
+	req := consumerRequest{s.Name(), cfg, action, s.JetStream().cfg.pedantic}
+	if err := s.JetStream().api(ctx, c, "CONSUMER.CREATE."+s.Name()+"."+c.consumer+cfg.filterToken(), req, &info); err != nil {
 		return nil, err
 	}
 	if info.Name != c.consumer || len(info.Config.FilterSubjects) != len(cfg.FilterSubjects) {
@@ -129,7 +129,7 @@ func (s *Stream) Consumer(ctx context.Context, name string) (*Consumer, error) {
 		return nil, err
 	}
 	if info.Config.DeliverSubject != "" {
-		return nil, call{op: "get consumer", stream: s.name, consumer: name}.failed(ErrNotPullConsumer)
+		return nil, call{op: "get consumer", stream: s.Name(), consumer: name}.failed(ErrNotPullConsumer)
 	}
 	return c, nil
 }
@@ -141,23 +141,23 @@ func (s *Stream) PushConsumer(ctx context.Context, name string) (*PushConsumer, 
 		return nil, err
 	}
 	if info.Config.DeliverSubject == "" {
-		return nil, call{op: "get consumer", stream: s.name, consumer: name}.failed(ErrNotPushConsumer)
+		return nil, call{op: "get consumer", stream: s.Name(), consumer: name}.failed(ErrNotPushConsumer)
 	}
 	return s.pushWith(info), nil
 }
 
 // consumerCall checks the names and makes a request of a consumer.
 func (s *Stream) consumerCall(ctx context.Context, c call, subject string, req, resp any) error {
-	c.stream = s.name
-	if err := errors.Join(checkStreamName(s.name), checkConsumerName(c.consumer)); err != nil {
+	c.stream = s.Name()
+	if err := errors.Join(checkStreamName(s.Name()), checkConsumerName(c.consumer)); err != nil {
 		return c.failed(err)
 	}
-	return s.js.api(ctx, c, subject+s.name+"."+c.consumer, req, resp)
+	return s.JetStream().api(ctx, c, subject+s.Name()+"."+c.consumer, req, resp)
 }
 
 func (s *Stream) consumerInfo(ctx context.Context, name string) (*ConsumerInfo, error) {
 	var info ConsumerInfo
-	c := call{op: "info of consumer", stream: s.name, consumer: name}
+	c := call{op: "info of consumer", stream: s.Name(), consumer: name}
 	if err := s.consumerCall(ctx, c, "CONSUMER.INFO.", nil, &info); err != nil {
 		return nil, err
 	}

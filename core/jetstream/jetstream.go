@@ -40,13 +40,28 @@ func New(nc *nats.Conn, opts ...Option) (*JetStream, error) {
 }
 
 // Conn returns the connection.
-func (js *JetStream) Conn() *nats.Conn { return js.nc }
+func (js *JetStream) Conn() *nats.Conn {
+	if js == nil {
+		return nil
+	}
+	return js.nc
+}
 
 // DefaultTimeout is what bounds a call whose context has no deadline.
-func (js *JetStream) DefaultTimeout() time.Duration { return js.cfg.timeout }
+func (js *JetStream) DefaultTimeout() time.Duration {
+	if js == nil {
+		return 0
+	}
+	return js.cfg.timeout
+}
 
 // APISubject puts the API prefix in front of subject: "STREAM.INFO.ORDERS".
-func (js *JetStream) APISubject(subject string) string { return js.cfg.prefix + subject }
+func (js *JetStream) APISubject(subject string) string {
+	if js == nil {
+		return subject
+	}
+	return js.cfg.prefix + subject
+}
 
 // bound gives ctx the default timeout if it has no deadline.
 func (js *JetStream) bound(ctx context.Context) (context.Context, context.CancelFunc) {

@@ -141,14 +141,14 @@ func (js *JetStream) StreamNameBySubject(ctx context.Context, subject string) (s
 
 // Consumers lists the consumers of the stream, as JetStream.Streams does.
 func (s *Stream) Consumers(ctx context.Context) iter.Seq2[*ConsumerInfo, error] {
-	c := call{op: "list consumers of stream", stream: s.name}
-	return list(c, checkStreamName(s.name), lister[*ConsumerInfo]{
+	c := call{op: "list consumers of stream", stream: s.Name()}
+	return list(c, checkStreamName(s.Name()), lister[*ConsumerInfo]{
 		ask: func(offset int) (page, []*ConsumerInfo, error) {
 			var resp struct {
 				page
 				Consumers []*ConsumerInfo `json:"consumers"`
 			}
-			err := s.js.api(ctx, c, "CONSUMER.LIST."+s.name, pageRequest{Offset: offset}, &resp)
+			err := s.JetStream().api(ctx, c, "CONSUMER.LIST."+s.Name(), pageRequest{Offset: offset}, &resp)
 			return resp.page, present(resp.Consumers), err
 		},
 		key: func(i *ConsumerInfo) string { return i.Name },
@@ -157,14 +157,14 @@ func (s *Stream) Consumers(ctx context.Context) iter.Seq2[*ConsumerInfo, error] 
 
 // ConsumerNames lists the names of the consumers of the stream.
 func (s *Stream) ConsumerNames(ctx context.Context) iter.Seq2[string, error] {
-	c := call{op: "list consumer names of stream", stream: s.name}
-	return list(c, checkStreamName(s.name), lister[string]{
+	c := call{op: "list consumer names of stream", stream: s.Name()}
+	return list(c, checkStreamName(s.Name()), lister[string]{
 		ask: func(offset int) (page, []string, error) {
 			var resp struct {
 				page
 				Consumers []string `json:"consumers"`
 			}
-			err := s.js.api(ctx, c, "CONSUMER.NAMES."+s.name, pageRequest{Offset: offset}, &resp)
+			err := s.JetStream().api(ctx, c, "CONSUMER.NAMES."+s.Name(), pageRequest{Offset: offset}, &resp)
 			return resp.page, resp.Consumers, err
 		},
 		key: func(name string) string { return name },

@@ -14,14 +14,29 @@ type Stream struct {
 }
 
 // Name returns the name of the stream.
-func (s *Stream) Name() string { return s.name }
+func (s *Stream) Name() string {
+	if s == nil {
+		return ""
+	}
+	return s.name
+}
 
 // JetStream returns what the handle was made of.
-func (s *Stream) JetStream() *JetStream { return s.js }
+func (s *Stream) JetStream() *JetStream {
+	if s == nil {
+		return nil
+	}
+	return s.js
+}
 
 // CachedInfo is a copy of what was last heard of the stream; nil for a fresh
 // StreamHandle.
-func (s *Stream) CachedInfo() *StreamInfo { return s.info.Load().clone() }
+func (s *Stream) CachedInfo() *StreamInfo {
+	if s == nil {
+		return nil
+	}
+	return s.info.Load().clone()
+}
 
 // StreamHandle makes a handle without asking whether there is such a stream.
 func (js *JetStream) StreamHandle(name string) *Stream { return &Stream{js: js, name: name} }
@@ -113,12 +128,12 @@ func (js *JetStream) DeleteStream(ctx context.Context, name string) error {
 // Info asks for the stream and refreshes CachedInfo. With FilterSubject it lists
 // the subjects that match, however many pages that takes.
 func (s *Stream) Info(ctx context.Context, opts ...StreamInfoOption) (*StreamInfo, error) {
-	c := call{op: "info of stream", stream: s.name}
+	c := call{op: "info of stream", stream: s.Name()}
 	q, err := newStreamQuery(opts)
-	if err = errors.Join(err, checkStreamName(s.name)); err != nil {
+	if err = errors.Join(err, checkStreamName(s.Name())); err != nil {
 		return nil, c.failed(err)
 	}
-	info, err := s.js.streamInfo(ctx, c, q)
+	info, err := s.JetStream().streamInfo(ctx, c, q)
 	if err != nil {
 		return nil, err
 	}

@@ -23,12 +23,12 @@ type RawStreamMsg struct {
 // Purge removes the messages of the stream, or those that the options leave, and
 // returns how many that were.
 func (s *Stream) Purge(ctx context.Context, opts ...PurgeOption) (purged uint64, err error) {
-	c := call{op: "purge stream", stream: s.name}
+	c := call{op: "purge stream", stream: s.Name()}
 	q, err := newStreamQuery(opts)
 	if q.below > 0 && q.keep > 0 {
 		err = errors.Join(err, &OptionError{"PurgeBelow", "not together with PurgeKeep"})
 	}
-	if err = errors.Join(err, checkStreamName(s.name)); err != nil {
+	if err = errors.Join(err, checkStreamName(s.Name())); err != nil {
 		return 0, c.failed(err)
 	}
 	req := struct {
@@ -39,7 +39,7 @@ func (s *Stream) Purge(ctx context.Context, opts ...PurgeOption) (purged uint64,
 	var resp struct {
 		Purged uint64 `json:"purged"`
 	}
-	err = s.js.api(ctx, c, "STREAM.PURGE."+s.name, req, &resp)
+	err = s.JetStream().api(ctx, c, "STREAM.PURGE."+s.Name(), req, &resp)
 	return resp.Purged, err
 }
 
@@ -55,15 +55,15 @@ func (s *Stream) SecureDeleteMsg(ctx context.Context, seq uint64) error {
 }
 
 func (s *Stream) deleteMsg(ctx context.Context, op string, seq uint64, noErase bool) error {
-	c := call{op: op + " " + strconv.FormatUint(seq, 10) + " of stream", stream: s.name}
-	if err := checkStreamName(s.name); err != nil {
+	c := call{op: op + " " + strconv.FormatUint(seq, 10) + " of stream", stream: s.Name()}
+	if err := checkStreamName(s.Name()); err != nil {
 		return c.failed(err)
 	}
 	req := struct {
 		Seq     uint64 `json:"seq"`
 		NoErase bool   `json:"no_erase,omitempty"`
 	}{seq, noErase}
-	return s.js.api(ctx, c, "STREAM.MSG.DELETE."+s.name, req, nil)
+	return s.JetStream().api(ctx, c, "STREAM.MSG.DELETE."+s.Name(), req, nil)
 }
 
 // msgQuery is the request for a stored message, of both ways to get one.
@@ -81,7 +81,7 @@ type msgQuery struct {
 // which is faster and may be a little behind: FromLeader asks the one that is
 // not. A StreamHandle does not know until Info was called.
 func (s *Stream) GetMsg(ctx context.Context, seq uint64, opts ...GetMsgOption) (RawStreamMsg, error) {
-	c := call{op: "get message " + strconv.FormatUint(seq, 10) + " of stream", stream: s.name}
+	c := call{op: "get message " + strconv.FormatUint(seq, 10) + " of stream", stream: s.Name()}
 	q, err := newStreamQuery(opts)
 	switch {
 	case seq > 0 && !q.start.IsZero():
@@ -95,7 +95,7 @@ func (s *Stream) GetMsg(ctx context.Context, seq uint64, opts ...GetMsgOption) (
 // GetLastMsgForSubject reads the newest message of a subject, which may have
 // wildcards; ErrMsgNotFound. See GetMsg.
 func (s *Stream) GetLastMsgForSubject(ctx context.Context, subj string, opts ...GetMsgOption) (RawStreamMsg, error) {
-	c := call{op: "get last message of " + strconv.Quote(subj) + " of stream", stream: s.name}
+	c := call{op: "get last message of " + strconv.Quote(subj) + " of stream", stream: s.Name()}
 	q, err := newStreamQuery(opts)
 	if p := subject.CheckSubscribe(subj); p != "" {
 		err = errors.Join(err, &nats.SubjectError{Subject: subj, Problem: p})
@@ -107,13 +107,13 @@ func (s *Stream) GetLastMsgForSubject(ctx context.Context, subj string, opts ...
 }
 
 func (s *Stream) getMsg(ctx context.Context, c call, err error, q msgQuery, fromLeader bool) (RawStreamMsg, error) {
-	if err := s.js.ready(ctx); err != nil {
+	if err := s.JetStream().ready(ctx); err != nil {
 		return RawStreamMsg{}, err
 	}
-	if err = errors.Join(err, checkStreamName(s.name)); err != nil {
+	if err = errors.Join(err, checkStreamName(s.Name())); err != nil {
 		return RawStreamMsg{}, c.failed(err)
 	}
-	ctx, cancel := s.js.bound(ctx)
+	ctx, cancel := s.JetStream().bound(ctx)
 	defer cancel()
 	if info := s.info.Load(); !fromLeader && info != nil && info.Config.AllowDirect {
 		m, err := s.getDirect(ctx, c, q)
@@ -126,13 +126,13 @@ func (s *Stream) getMsg(ctx context.Context, c call, err error, q msgQuery, from
 }
 
 func (s *Stream) getDirect(ctx context.Context, c call, q msgQuery) (RawStreamMsg, error) {
-	name := "DIRECT.GET." + s.name
+	name := "DIRECT.GET." + s.Name()
 	var body any = q
 	if q.LastFor != "" && subject.CheckPublish(q.LastFor) == "" {
 		// Permissions can be given for subjects then.
 		name, body = name+"."+q.LastFor, nil
 	}
-	m, err := s.js.ask(ctx, c, name, body)
+	m, err := s.JetStream().ask(ctx, c, name, body)
 	if err != nil {
 		return RawStreamMsg{}, err
 	}
@@ -140,7 +140,7 @@ func (s *Stream) getDirect(ctx context.Context, c call, q msgQuery) (RawStreamMs
 }
 
 func (s *Stream) getFromLeader(ctx context.Context, c call, q msgQuery) (RawStreamMsg, error) {
-	m, err := s.js.ask(ctx, c, "STREAM.MSG.GET."+s.name, q)
+	m, err := s.JetStream().ask(ctx, c, "STREAM.MSG.GET."+s.Name(), q)
 	if err != nil {
 		return RawStreamMsg{}, err
 	}

@@ -17,10 +17,10 @@ import (
 	"github.com/perigee-go/nats/core/jetstream"
 )
 
-// TestOldServers builds servers of earlier versions and does with them what they
+// TestSoakOldServers builds servers of earlier versions and does with them what they
 // can do; what they cannot is refused, and not done in part. It is for soaks:
 // building a server takes minutes.
-func TestOldServers(t *testing.T) {
+func TestSoakOldServers(t *testing.T) {
 	if !figure.Soak() {
 		t.Skip("builds servers; it is part of make soak")
 	}
