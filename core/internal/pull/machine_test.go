@@ -534,6 +534,36 @@ func TestRetriesAreSpread(t *testing.T) {
 	}
 }
 
+// A retry whose time came while there was no credit does not hold up the pull
+// that is due later.
+func TestRetryIsForgotten(t *testing.T) {
+	r := started(t, usual())
+	for range 60 {
+		r.Data(10)
+	}
+	r.rest(1, 409, "Server Shutdown", 40, 0)
+	r.pass(sec)
+	r.want(1)
+	for range 10 {
+		r.Taken(10)
+	}
+	if !r.Ready() {
+		t.Error("not ready to pull")
+	}
+}
+
+func TestOpenPullsAreFew(t *testing.T) {
+	r := started(t, usual())
+	r.status(1, 409, "Exceeded MaxRequestBatch of 1")
+	r.want(1 + maxOpen)
+	for range 100 {
+		r.data(1, 10)
+		if r.outstanding != maxOpen {
+			t.Fatalf("%d outstanding", r.outstanding)
+		}
+	}
+}
+
 func TestFailedPublish(t *testing.T) {
 	r := started(t, usual())
 	r.Failed(r.now, 1)
