@@ -22,6 +22,8 @@ type JetStream struct {
 	sequences sequences    // of acknowledged publishes
 	idPrefix  string       // of automatic message ids
 	ids       atomic.Uint64
+
+	sessions sessions // that consume
 }
 
 var errNilConn = errors.New("jetstream: the connection is nil")
@@ -65,10 +67,15 @@ func (js *JetStream) APISubject(subject string) string {
 
 // bound gives ctx the default timeout if it has no deadline.
 func (js *JetStream) bound(ctx context.Context) (context.Context, context.CancelFunc) {
+	return withDefault(ctx, js.cfg.timeout)
+}
+
+// withDefault gives ctx a timeout if it has no deadline.
+func withDefault(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
 	if _, ok := ctx.Deadline(); ok {
 		return ctx, func() {}
 	}
-	return context.WithTimeoutCause(ctx, js.cfg.timeout, defaultTimeout(js.cfg.timeout))
+	return context.WithTimeoutCause(ctx, timeout, defaultTimeout(timeout))
 }
 
 // newID returns a message id, or a name, that nobody else has.
