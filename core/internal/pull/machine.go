@@ -24,14 +24,18 @@ type Config struct {
 }
 
 const (
-	// grace is how long after its time the end of a pull may still be told.
-	grace = 2 * time.Second
+	// grace is how long after its time the end of a pull may still be told;
+	// probeGrace is that of a pull without heartbeats.
+	grace      = 2 * time.Second
+	probeGrace = time.Second
+	// probeTime is how long the first pull on a link lives.
+	probeTime = 500 * time.Millisecond
 	// A retry waits at least minRetry; more after each failure in a row.
 	minRetry = 50 * time.Millisecond
 	maxRetry = 2 * time.Second
 	// livedLong is how old a pull that brought nothing must have become for its
 	// end to be no failure.
-	livedLong = time.Second
+	livedLong = 250 * time.Millisecond
 	// maxOpen is how many pulls may be unfinished beside each other.
 	maxOpen = 4
 	// maxKept is how many pulls are remembered for the sake of their statuses.
@@ -49,6 +53,7 @@ type open struct {
 	batch     int
 	bytes     int
 	issued    time.Duration
+	expires   time.Duration // at the server
 	deadline  time.Duration
 	heartbeat bool
 }
@@ -60,7 +65,7 @@ type Machine struct {
 	up    bool
 	token uint64
 	pulls []open // of this link, oldest first; some may be complete
-	lost  []open // of earlier links, which may have survived in a cluster
+	lost  []open // given up, and perhaps alive: in a cluster pulls survive a quick reconnect
 
 	// What is on its way to the user, in three places that do not overlap.
 	base, baseBytes         int // in the connection's queue when the books were last opened anew
@@ -76,7 +81,8 @@ type Machine struct {
 	since uint64        // items looked at since the last Tick
 
 	proven   bool // a pull on this link was answered; before, none has heartbeats
-	fails    int  // in a row
+	silences int  // pulls that were not, in a row
+	fails    int  // of any kind, in a row
 	retryAt  time.Duration
 	trouble  Reason // not healed yet
 	detail   string
@@ -103,10 +109,7 @@ func New(cfg Config) *Machine { return &Machine{cfg: cfg} }
 // far; the pulls of earlier links are gone, or nearly so.
 func (m *Machine) LinkUp(now time.Duration, queued, bytes int) {
 	m.up = true
-	m.lost = append(m.lost, m.pulls...)
-	if n := len(m.lost) - maxKept; n > 0 {
-		m.lost = slices.Delete(m.lost, 0, n)
-	}
+	m.lose()
 	m.reopen(queued, bytes)
 	m.last = now
 	m.proven = false
@@ -120,6 +123,16 @@ func (m *Machine) LinkUp(now time.Duration, queued, bytes int) {
 func (m *Machine) LinkDown() {
 	m.up = false
 	m.trouble, m.detail = Disconnected, ""
+}
+
+// lose gives the open pulls up.
+func (m *Machine) lose() {
+	m.lost = append(m.lost, m.pulls...)
+	if n := len(m.lost) - maxKept; n > 0 {
+		m.lost = slices.Delete(m.lost, 0, n)
+	}
+	m.pulls = m.pulls[:0]
+	m.outstanding, m.outBytes = 0, 0
 }
 
 // reopen opens the books anew: nothing is outstanding, and what is in the
@@ -230,8 +243,7 @@ func find(pulls []open, token uint64) int {
 	return slices.IndexFunc(pulls, func(p open) bool { return p.token == token })
 }
 
-// adopt takes up a pull of an earlier link that shows signs of life: in a
-// cluster it may survive a quick reconnect.
+// adopt takes up a lost pull that shows signs of life.
 func (m *Machine) adopt(token uint64) int {
 	i := find(m.lost, token)
 	if i < 0 {
@@ -266,7 +278,7 @@ func (m *Machine) ended(now time.Duration, p open, reason Reason, s Status) {
 	case Expired, NoMessages, Completed:
 		m.healthy()
 		// A pull that had to be shorter than the fetch is not its end.
-		if m.cfg.Once && (m.cfg.NoWait || reason != Expired || p.deadline-grace >= m.cfg.Deadline) {
+		if m.cfg.Once && (m.cfg.NoWait || reason != Expired || p.expires >= m.cfg.Deadline) {
 			m.finish(Finished, "")
 		} else if nothing && now-p.issued < livedLong {
 			m.retry(now)
@@ -285,9 +297,12 @@ func (m *Machine) ended(now time.Duration, p open, reason Reason, s Status) {
 		if !m.checking && (m.checkedAt == 0 || now-m.checkedAt >= goneAfter/2) {
 			m.check = true
 		}
-	case MaxWaiting:
-		m.proven = false
+	case LeadershipChange, ServerShutdown:
+		// Whoever is next knows none of our pulls. Not each of them is told so: one
+		// that had just come may be lost without a word.
+		m.lose()
 	}
+	m.proven = false
 	m.trouble, m.detail = reason, s.Text
 	m.tell(reason, s.Text)
 	m.retry(now)
@@ -314,7 +329,7 @@ func (m *Machine) makeRoom(p open, nothing bool, text string) bool {
 // healthy notes that the consumer is there and answers.
 func (m *Machine) healthy() {
 	m.proven = true
-	m.fails, m.missing = 0, 0
+	m.fails, m.silences, m.missing = 0, 0, 0
 	if m.up {
 		m.trouble = None
 	}

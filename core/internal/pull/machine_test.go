@@ -103,6 +103,15 @@ func (r *rig) data(n, size int) {
 	}
 }
 
+// untilPull lets time go by until there is the nth pull.
+func (r *rig) untilPull(n int) {
+	r.t.Helper()
+	for limit := r.now + time.Minute; len(r.pulls) < n && r.now < limit; {
+		r.pass(10 * time.Millisecond)
+	}
+	r.want(n)
+}
+
 func (r *rig) last() Request { return r.pulls[len(r.pulls)-1] }
 
 func (r *rig) want(pulls int) {
@@ -114,7 +123,7 @@ func (r *rig) want(pulls int) {
 
 func TestCredit(t *testing.T) {
 	r := started(t, usual())
-	if p := r.last(); p.Batch != 100 || p.Heartbeat != 0 || p.Expires != 10*sec {
+	if p := r.last(); p.Batch != 100 || p.Heartbeat != 0 || p.Expires != probeTime {
 		t.Errorf("first pull %+v", p)
 	}
 	r.data(49, 10)
@@ -258,7 +267,7 @@ func TestLimitsAreLearned(t *testing.T) {
 	r.status(2, 409, "Exceeded MaxRequestExpires of 2s")
 	r.status(3, 409, "Exceeded MaxRequestMaxBytes of 1000")
 	p := r.last()
-	if p.Batch != 10 || p.Expires != 2*sec || p.MaxBytes != 1000 {
+	if p.Batch != 10 || p.Expires != probeTime || p.MaxBytes != 1000 {
 		t.Fatalf("%+v", p)
 	}
 	r.data(10, 10)
@@ -272,12 +281,10 @@ func TestLimitsAreLearned(t *testing.T) {
 func TestExpiry(t *testing.T) {
 	r := started(t, usual())
 	for i := range 10 {
-		hb := r.last().Heartbeat
-		for range int(r.last().Expires / (5 * sec)) {
-			r.pass(5*sec - 1)
-			if hb > 0 {
-				r.status(r.last().Token, 100, "Idle Heartbeat")
-			}
+		if r.last().Heartbeat > 0 {
+			r.beat(r.last().Expires)
+		} else {
+			r.pass(r.last().Expires)
 		}
 		r.rest(r.last().Token, 408, "Request Timeout", 100, 0)
 		r.want(i + 2)
@@ -290,10 +297,13 @@ func TestExpiry(t *testing.T) {
 func TestSilence(t *testing.T) {
 	r := started(t, usual())
 	// The first pull has no heartbeats; the server forgets it.
-	r.pass(10*sec + grace - 1)
+	r.pass(probeTime + probeGrace - 1)
 	r.want(1)
 	r.pass(2 * minRetry)
 	r.want(2)
+	if r.last().Heartbeat != 0 || r.last().Expires != 2*probeTime {
+		t.Fatalf("%+v", r.last())
+	}
 	// This one is answered, the next one has heartbeats and is forgotten.
 	r.rest(2, 408, "Request Timeout", 100, 0)
 	r.pass(2 * minRetry)
@@ -312,17 +322,19 @@ func TestSilence(t *testing.T) {
 	}
 	// Too many pulls are the reason, and that is told now. Retries have a floor
 	// that grows.
-	for range 20 {
+	began := r.now
+	for i := range 20 {
 		r.status(r.last().Token, 409, "Exceeded MaxWaiting")
-		r.pass(maxRetry * 5 / 4)
+		r.untilPull(5 + i)
 	}
-	if n := len(r.pulls); n != 24 {
-		t.Errorf("%d pulls, want 24", n)
+	if took := r.now - began; took < 20*sec || took > 50*sec {
+		t.Errorf("20 pulls took %v", took)
 	}
 }
 
 func TestSilenceIsSeenThroughData(t *testing.T) {
 	r := started(t, usual())
+	r.data(50, 10)
 	for range 100 {
 		r.pass(sec)
 		r.data(1, 10)
@@ -508,12 +520,13 @@ func TestBytes(t *testing.T) {
 		t.Fatalf("%+v, told %v", r.last(), r.tells)
 	}
 	// One of 2,000 never fits: that is told, and is no busy loop.
-	for range 10 {
+	began := r.now
+	for i := range 10 {
 		r.rest(r.last().Token, 409, "Message Size Exceeds MaxBytes", r.last().Batch, 1000)
-		r.pass(maxRetry * 5 / 4)
+		r.untilPull(4 + i)
 	}
-	if len(r.pulls) > 13 || len(r.tells) != 10 || r.tells[0] != MessageTooLarge {
-		t.Errorf("%d pulls, told %v", len(r.pulls), r.tells)
+	if took := r.now - began; took < 10*sec || len(r.pulls) != 13 || len(r.tells) != 10 || r.tells[0] != MessageTooLarge {
+		t.Errorf("%d pulls in %v, told %v", len(r.pulls), took, r.tells)
 	}
 }
 
@@ -619,7 +632,7 @@ func TestFetch(t *testing.T) {
 			r.data(4, 10)
 			r.status(1, 409, "Leadership Change")
 			r.pass(2 * minRetry)
-			if p := r.last(); p.Batch != 6 || p.Expires > 30*sec || p.Expires < 29*sec {
+			if p := r.last(); p.Batch != 6 || p.Expires != probeTime {
 				r.t.Errorf("%+v", p)
 			}
 			r.data(6, 10)

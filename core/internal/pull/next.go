@@ -101,6 +101,7 @@ func (m *Machine) silence(now time.Duration, w World) {
 // unanswered is what follows from a pull of which nothing was heard.
 func (m *Machine) unanswered(now time.Duration) {
 	m.proven = false
+	m.silences++
 	m.trouble, m.detail = NoHeartbeat, ""
 	if m.cfg.EndOnSilence {
 		m.finish(NoHeartbeat, "")
@@ -205,9 +206,16 @@ func (m *Machine) pull(now time.Duration) Action {
 	if !m.listening() {
 		m.last = now // the silence counts from here
 	}
-	p := open{r.Token, r.Batch, r.MaxBytes, now, now + r.Expires + grace, r.Heartbeat > 0}
-	if r.Expires == 0 {
+	p := open{
+		token: r.Token, batch: r.Batch, bytes: r.MaxBytes, issued: now, expires: now + r.Expires, heartbeat: r.Heartbeat > 0,
+	}
+	switch {
+	case r.Expires == 0:
 		p.deadline = max(m.cfg.Deadline, now) + grace
+	case p.heartbeat:
+		p.deadline = p.expires + grace
+	default:
+		p.deadline = p.expires + probeGrace
 	}
 	m.pulls = append(m.pulls, p)
 	if len(m.pulls) > maxKept {
@@ -245,16 +253,18 @@ func (m *Machine) request(now time.Duration) Request {
 }
 
 // heartbeat says with which heartbeat a pull is sent. A server that has too many
-// pulls says so, but not to those who asked for heartbeats. So the first pull,
-// and one after silence, asks for none, and lives no longer than silence would
-// be borne.
+// pulls says so, but not to those who asked for heartbeats; and one whose
+// leadership is about to change may lose a pull without a word. So the first
+// pull, and one after trouble, asks for none and lives for a short time only: its
+// end is soon told, or missed. When that was in vain it gets longer, in case the
+// way is.
 func (m *Machine) heartbeat(expires *time.Duration) time.Duration {
 	hb := m.cfg.Heartbeat
 	if hb == 0 || *expires == 0 {
 		return 0
 	}
 	if !m.proven && (!m.cfg.Once || m.trouble != None) {
-		*expires = min(*expires, 2*hb)
+		*expires = min(*expires, 2*hb, probeTime<<min(m.silences, 10))
 		return 0
 	}
 	return min(hb, *expires/2)
