@@ -340,8 +340,11 @@ func TestSilenceIsSeenThroughData(t *testing.T) {
 		r.data(1, 10)
 	}
 	before := len(r.pulls)
-	r.pass(15*sec + 2*minRetry) // three heartbeats
-	r.want(before + 1)
+	began := r.now
+	r.untilPull(before + 1)
+	if took := r.now - began; took < 9*sec || took > 15*sec+2*minRetry { // three heartbeats
+		t.Errorf("pulled again after %v", took)
+	}
 }
 
 func TestEndOnSilence(t *testing.T) {
