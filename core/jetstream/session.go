@@ -261,9 +261,14 @@ func (s *session) event(_ *nats.Conn, e nats.Event) {
 			return
 		}
 		s.mu.Lock()
-		s.finish(refused)
+		open := s.sub != nil // else it was another session's pull
+		if open {
+			s.finish(refused)
+		}
 		s.mu.Unlock()
-		s.release()
+		if open {
+			s.release()
+		}
 	case nats.SubscriptionEnded:
 		s.subscriptionEnded()
 		return
@@ -277,10 +282,11 @@ func (s *session) event(_ *nats.Conn, e nats.Event) {
 // refused by the server, or closed with the connection.
 func (s *session) subscriptionEnded() {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	if s.sub != nil {
 		s.finish(s.sub.Err())
 	}
+	s.mu.Unlock()
+	s.stream.js.sessions.remove(s)
 }
 
 // finish notes that nothing more arrives, and why; mu held.

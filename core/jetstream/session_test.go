@@ -351,6 +351,9 @@ func TestNextAtTheEnd(t *testing.T) { // reliability G5
 					t.Error("a message after the end")
 				}
 				rec.Stop() // again, and after anything
+				if n := len(r.sessions.all); n != 0 {
+					t.Errorf("%d sessions are left", n)
+				}
 			})
 		})
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	nats "github.com/perigee-go/nats/core"
+	"github.com/perigee-go/nats/core/internal/figure"
 	"github.com/perigee-go/nats/core/jetstream"
 	"github.com/perigee-go/nats/core/test/internal/ledger"
 	"github.com/perigee-go/nats/orbit/natstest"
@@ -739,18 +741,19 @@ func TestPullOptions(t *testing.T) {
 	}
 }
 
-// Ten thousand sessions on one connection, over ten streams, of one goroutine
-// less each than one would think.
+// Ten thousand sessions on one connection, over ten streams: an idle one has no
+// goroutine.
 func TestManySessions(t *testing.T) {
 	t.Parallel()
 	js, _ := run(t)
-	const streams, each = 10, 20
+	const streams = 10
+	each := figure.Size(20, 1000)
 	var got atomic.Int32
 	all := make(chan struct{})
 	var runs []*jetstream.Consumption
 	for i := range streams {
 		name := fmt.Sprintf("S%d", i)
-		s := create(t, js, jetstream.StreamConfig{Name: name, Subjects: []string{name + ".>"}, Retention: jetstream.InterestPolicy})
+		s := create(t, js, jetstream.StreamConfig{Name: name, Subjects: []string{name + ".>"}})
 		for j := range each {
 			c, err := s.CreateConsumer(t.Context(), jetstream.ConsumerConfig{Durable: fmt.Sprintf("C%d", j)})
 			if err != nil {
@@ -758,7 +761,7 @@ func TestManySessions(t *testing.T) {
 			}
 			run, err := c.Consume(func(m *jetstream.Msg) {
 				_ = m.Ack()
-				if got.Add(1) == 2*streams*each {
+				if got.Add(1) == int32(2*streams*each) {
 					close(all)
 				}
 			})
@@ -767,12 +770,30 @@ func TestManySessions(t *testing.T) {
 			}
 			runs = append(runs, run)
 		}
-		publish(t, js, name+".a", "x")
-		publish(t, js, name+".b", "x")
+	}
+	for i := range streams {
+		publish(t, js, fmt.Sprintf("S%d.a", i), "x")
+		publish(t, js, fmt.Sprintf("S%d.b", i), "x")
 	}
 	<-all
+	if err := js.Conn().Flush(t.Context()); err != nil {
+		t.Error(err)
+	}
+	stacks := make([]byte, 64<<20)
+	stacks = stacks[:runtime.Stack(stacks, true)]
+	idle := 0
+	for stack := range strings.SplitSeq(string(stacks), "\n\n") {
+		if strings.Contains(stack, "jetstream.(*session)") {
+			idle++
+		}
+	}
+	if idle > len(runs)/10 { // other tests run beside this one
+		t.Errorf("%d goroutines of %d sessions", idle, len(runs))
+	}
 	for _, run := range runs {
 		run.Stop()
+	}
+	for _, run := range runs {
 		<-run.Done()
 	}
 }
