@@ -321,6 +321,19 @@ func TestWrongAnswers(t *testing.T) {
 
 // TestNobodysHandle: a handle that New did not make gives an error.
 func TestNobodysHandle(t *testing.T) {
+	for _, c := range []*Consumer{nil, {}, (*JetStream)(nil).StreamHandle("S").ConsumerHandle("C")} {
+		_, err1 := c.Receiver()
+		_, err2 := c.Consume(func(*Msg) {})
+		_, err3 := c.Next(t.Context())
+		_, err4 := nats.Collect(c.Fetch(t.Context(), 1))
+		_, err5 := nats.Collect(c.Messages(t.Context()))
+		_, err6 := c.Next(t.Context(), NoWait())
+		for i, err := range []error{err1, err2, err3, err4, err5, err6} {
+			if !errors.Is(err, errNoHandle) {
+				t.Errorf("call %d of a consumer: %v", i+1, err)
+			}
+		}
+	}
 	for _, js := range []*JetStream{nil, {}} {
 		ctx, s := t.Context(), js.StreamHandle("S")
 		_, err1 := js.AccountInfo(ctx)

@@ -55,6 +55,21 @@
 // the same calls with the name of the stream in front, for programs that have no
 // handle of it.
 //
+// # Consume
+//
+// [Consumer.Messages] is a loop, [Consumer.Consume] a handler, and
+// [Consumer.Receiver] is for loops that are not yours: they read ahead, and go on
+// whatever happens to links and servers. [Consumer.Fetch] and [Consumer.Next] ask
+// once. Each [Msg] wants a verdict: [Msg.Ack], [Msg.AckSync], [Msg.Nak] or
+// [Msg.Term]; what gets none is delivered again.
+//
+//	for msg, err := range cons.Messages(ctx) {
+//		if err != nil {
+//			return err
+//		}
+//		_ = msg.Ack()
+//	}
+//
 // # Errors
 //
 // What the server refuses is an [APIError], and errors.Is compares its code with
@@ -83,6 +98,6 @@
 // [DecodeResponse], [DecodePubAck], [DecodeStreamMsg] and [ApplyPublishOptions]
 // are for those who build on top.
 //
-// The folder docs of the repository has pages on publishing to streams and on
-// errors, and programs to copy from.
+// The folder docs of the repository has pages on publishing to streams, on
+// consuming and on errors, and programs to copy from.
 package jetstream

@@ -56,6 +56,9 @@ func (c *Consumer) openFetch(ctx context.Context, op string, n int, opts []Fetch
 	if err = errors.Join(err, cfg.once()); err != nil {
 		return fail(err)
 	}
+	if c.nobodys() {
+		return fail(nil)
+	}
 	if err := ctx.Err(); err != nil {
 		return fail(err)
 	}

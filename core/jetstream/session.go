@@ -51,7 +51,15 @@ type session struct {
 	taken chan struct{} // closed when over, and the queue is empty
 }
 
+// nobodys reports whether nothing of this package made the handle.
+func (c *Consumer) nobodys() bool {
+	return c == nil || c.stream == nil || c.stream.js == nil || c.stream.js.nc == nil
+}
+
 func (c *Consumer) failed(op string, err error) error {
+	if c.nobodys() {
+		return errNoHandle
+	}
 	return call{op: op, stream: c.stream.name, consumer: c.name}.failed(err)
 }
 
@@ -59,8 +67,11 @@ const never = time.Duration(math.MaxInt64)
 
 // open begins a session. It pulls at once if there is a link.
 func (c *Consumer) open(op string, cfg pullConfig, machine pull.Config, handler func(*Msg)) (*session, error) {
-	js := c.stream.js
 	fail := func(err error) (*session, error) { return nil, c.failed(op, err) }
+	if c.nobodys() {
+		return nil, errNoHandle
+	}
+	js := c.stream.js
 	if err := errors.Join(checkStreamName(c.stream.name), checkConsumerName(c.name)); err != nil {
 		return fail(err)
 	}

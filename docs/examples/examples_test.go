@@ -47,6 +47,7 @@ var setups = map[string]setup{
 		env:    func(*natstest.Server) []string { return []string{"NATS_USER=alice", "NATS_PASSWORD=secret"} },
 	},
 	"drain":             {interruptAt: "at work, Ctrl-C ends it"},
+	"jetstream-consume": {server: []natstest.Option{natstest.JetStream()}},
 	"jetstream-publish": {server: []natstest.Option{natstest.JetStream()}},
 	"jetstream-streams": {server: []natstest.Option{natstest.JetStream()}},
 	"websocket": {

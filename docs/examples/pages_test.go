@@ -32,7 +32,7 @@ var imports = []string{
 
 // given is what stands around a block that is not a function of its own.
 const given = "ctx context.Context, nc *nats.Conn, sub *nats.Subscription, m nats.Msg, url string, data []byte, err error, " +
-	"js *jetstream.JetStream, stream *jetstream.Stream"
+	"js *jetstream.JetStream, stream *jetstream.Stream, cons *jetstream.Consumer"
 
 // pages are all documents for users, from here.
 func pages(t *testing.T) []string {
