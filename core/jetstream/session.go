@@ -100,10 +100,13 @@ func (c *Consumer) open(op string, cfg pullConfig, machine pull.Config, handler 
 	s.mu.Lock()
 	s.sub = sub
 	if s.nc.Status() == nats.StatusConnected {
-		s.machine.LinkUp(s.now(), s.queued(), 0)
+		s.linkUp()
 	}
 	s.mu.Unlock()
 	js.sessions.add(s)
+	if !sub.Stats().Active { // it has ended already, and perhaps nobody will tell
+		s.subscriptionEnded()
+	}
 	s.step()
 	return s, nil
 }
@@ -111,8 +114,22 @@ func (c *Consumer) open(op string, cfg pullConfig, machine pull.Config, handler 
 // now is the machine's time. It does not begin at 0, which stands for never.
 func (s *session) now() time.Duration { return time.Since(s.began) + time.Hour }
 
-// queued is how much has arrived and was not looked at; mu held.
-func (s *session) queued() int { return int(s.sub.Stats().Received - s.items) }
+// world is what the machine looks at; mu held. What a worker has in hand counts
+// as pending until later, so the messages are counted here.
+func (s *session) world(up bool) pull.World {
+	st := s.sub.Stats()
+	w := pull.World{Up: up, Queued: int(st.Received - s.items), Arrived: st.Received}
+	if w.Queued > 0 {
+		w.QueuedBytes = st.PendingBytes
+	}
+	return w
+}
+
+// linkUp tells the machine of a link; mu held.
+func (s *session) linkUp() {
+	w := s.world(true)
+	s.machine.LinkUp(s.now(), w.Queued, w.QueuedBytes)
+}
 
 // step does what the machine says, until it says wait.
 func (s *session) step() {
@@ -172,11 +189,10 @@ func (s *session) tick() {
 		s.mu.Unlock()
 		return
 	}
-	st := s.sub.Stats()
-	queued := int(st.Received - s.items)
-	s.machine.Tick(s.now(), pull.World{Up: up, Queued: queued, QueuedBytes: min(st.PendingBytes, queued<<20), Arrived: st.Received})
+	w := s.world(up)
+	s.machine.Tick(s.now(), w)
 	s.mu.Unlock()
-	if !st.Active && !st.Draining {
+	if w.Queued == 0 && !s.sub.Stats().Active {
 		s.subscriptionEnded() // and nobody told
 	}
 	s.step()
@@ -261,9 +277,7 @@ func (s *session) event(_ *nats.Conn, e nats.Event) {
 	case nats.Connected, nats.Reconnected:
 		s.mu.Lock()
 		if s.sub != nil { // else open is about to look
-			st := s.sub.Stats()
-			queued := int(st.Received - s.items)
-			s.machine.LinkUp(s.now(), queued, min(st.PendingBytes, queued<<20))
+			s.linkUp()
 		}
 		s.mu.Unlock()
 	case nats.AsyncError:

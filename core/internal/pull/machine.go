@@ -103,7 +103,7 @@ type Machine struct {
 }
 
 // New begins a session. No link is up before LinkUp.
-func New(cfg Config) *Machine { return &Machine{cfg: cfg} }
+func New(cfg Config) *Machine { return &Machine{cfg: cfg, trouble: Disconnected} }
 
 // LinkUp notes a new link. What is in the connection's queue is what came so
 // far; the pulls of earlier links are gone, or nearly so.
@@ -365,6 +365,7 @@ func (m *Machine) Failed(now time.Duration, token uint64) {
 	m.outBytes -= m.pulls[i].bytes
 	m.pulls = slices.Delete(m.pulls, i, i+1)
 	m.clamp()
+	m.trouble, m.detail = Disconnected, ""
 	m.retry(now)
 }
 

@@ -686,6 +686,24 @@ func TestFetch(t *testing.T) {
 	}
 }
 
+func TestFetchWithoutALink(t *testing.T) {
+	r := newRig(t, fetch(10))
+	r.run()
+	r.pass(time.Minute)
+	if r.end != Disconnected {
+		t.Errorf("ended by %v", r.end)
+	}
+	r = started(t, fetch(10))
+	for r.end == None {
+		r.Failed(r.now, r.last().Token)
+		r.run()
+		r.pass(sec)
+	}
+	if r.end != Disconnected {
+		t.Errorf("when no pull can be sent, ended by %v", r.end)
+	}
+}
+
 func TestFetchNoWait(t *testing.T) {
 	cfg := fetch(10)
 	cfg.NoWait, cfg.Deadline = true, time.Hour+5*sec

@@ -92,7 +92,7 @@ func (w *world) after(d time.Duration, f func()) {
 	heap.Push(&w.a, happening{w.now + d, w.seq, f})
 }
 
-func (w *world) latency() time.Duration { return time.Duration(w.rng.IntN(int(5 * time.Millisecond))) }
+func (w *world) latency() time.Duration { return time.Duration(w.rng.Int64N(int64(5 * time.Millisecond))) }
 
 // send puts something on the link, in order.
 func (w *world) send(it item) {
@@ -294,7 +294,7 @@ func (w *world) cut() {
 		w.m.LinkDown()
 		w.run()
 	})
-	w.after(20*time.Millisecond+time.Duration(w.rng.IntN(int(3*time.Second))), func() {
+	w.after(20*time.Millisecond+time.Duration(w.rng.Int64N(int64(3*time.Second))), func() {
 		w.linked = true
 		w.m.LinkUp(w.now, len(w.queue), 0)
 		w.run()
@@ -304,7 +304,7 @@ func (w *world) cut() {
 func (w *world) fault(kind int) {
 	for_ := func(flag *bool, value bool) {
 		*flag = value
-		w.after(time.Duration(w.rng.IntN(int(10*time.Second))), func() { *flag = !value; w.serve() })
+		w.after(time.Duration(w.rng.Int64N(int64(10*time.Second))), func() { *flag = !value; w.serve() })
 	}
 	switch kind {
 	case 0, 1:
@@ -352,7 +352,7 @@ func newWorld(t *testing.T, seed uint64) *world {
 	}
 	w := &world{
 		t: t, rng: rng, now: time.Hour, linked: true, leader: true, took: make(map[int]bool),
-		cluster: rng.IntN(2) == 0, slow: time.Duration(rng.IntN(int(20 * time.Millisecond))),
+		cluster: rng.IntN(2) == 0, slow: time.Duration(rng.Int64N(int64(20 * time.Millisecond))),
 	}
 	w.size = func() int { return 100 }
 	if rng.IntN(3) == 0 {
@@ -380,7 +380,7 @@ func TestModelCreditIsExact(t *testing.T) {
 	for seed := range uint64(figure.Size(25, 2000)) {
 		w := newWorld(t, seed)
 		for range 60 {
-			w.until(w.now+time.Duration(w.rng.IntN(int(2*time.Second))), func() bool {
+			w.until(w.now+time.Duration(w.rng.Int64N(int64(2*time.Second))), func() bool {
 				if held := w.outstanding() + w.onTheWay + len(w.buffer); held > w.m.cfg.MaxMessages {
 					t.Fatalf("seed %d: %d of %d", seed, held, w.m.cfg.MaxMessages)
 				}
@@ -406,7 +406,7 @@ func TestModelLiveness(t *testing.T) {
 		w := newWorld(t, seed)
 		cuts := 0
 		for range 60 {
-			w.until(w.now+time.Duration(w.rng.IntN(int(3*time.Second))), func() bool { return false })
+			w.until(w.now+time.Duration(w.rng.Int64N(int64(3*time.Second))), func() bool { return false })
 			w.publish(w.rng.IntN(w.m.cfg.MaxMessages + 1))
 			if w.rng.IntN(4) == 0 {
 				kind := w.rng.IntN(7)
