@@ -92,7 +92,9 @@ func (w *world) after(d time.Duration, f func()) {
 	heap.Push(&w.a, happening{w.now + d, w.seq, f})
 }
 
-func (w *world) latency() time.Duration { return time.Duration(w.rng.Int64N(int64(5 * time.Millisecond))) }
+func (w *world) latency() time.Duration {
+	return time.Duration(w.rng.Int64N(int64(5 * time.Millisecond)))
+}
 
 // send puts something on the link, in order.
 func (w *world) send(it item) {
