@@ -63,7 +63,7 @@ func (m *Msg) TermWithReason(reason string) error {
 // called often.
 func (m *Msg) InProgress() error {
 	switch {
-	case m.state == nil:
+	case m.nobodys():
 		return opError(nats.ErrMsgNotBound, "in progress", "")
 	case m.state.verdict.Load() != nil:
 		return opError(ErrMsgAlreadyAckd, "in progress", "")
@@ -76,15 +76,15 @@ func (m *Msg) InProgress() error {
 // acknowledged or not, and AckSync may be called again.
 func (m *Msg) AckSync(ctx context.Context) error {
 	const op = "ack"
-	s := m.state
 	switch {
 	case ctx == nil:
 		return errNilContext
-	case s == nil:
+	case m.nobodys():
 		return opError(nats.ErrMsgNotBound, op, "")
-	case !s.verdict.CompareAndSwap(nil, &verdictAck):
+	case !m.state.verdict.CompareAndSwap(nil, &verdictAck):
 		return opError(ErrMsgAlreadyAckd, op, "")
 	}
+	s := m.state
 	err := s.confirm(ctx)
 	if err != nil {
 		s.verdict.Store(nil)
@@ -94,7 +94,7 @@ func (m *Msg) AckSync(ctx context.Context) error {
 
 // Acked returns the verdict so far.
 func (m *Msg) Acked() (kind AckKind, ok bool) {
-	if m.state == nil {
+	if m.nobodys() {
 		return "", false
 	}
 	v := m.state.verdict.Load()
@@ -107,7 +107,7 @@ func (m *Msg) Acked() (kind AckKind, ok bool) {
 // settle sends a verdict, if it is the first.
 func (m *Msg) settle(op string, verdict *AckKind, body []byte) error {
 	switch {
-	case m.state == nil:
+	case m.nobodys():
 		return opError(nats.ErrMsgNotBound, op, "")
 	case !m.state.verdict.CompareAndSwap(nil, verdict):
 		return opError(ErrMsgAlreadyAckd, op, "")

@@ -31,8 +31,8 @@ func (c *Consumer) Consume(handler func(*Msg), opts ...PullOption) (*Consumption
 // ends first its error is returned and the draining goes on. Not from the handler,
 // which it waits for.
 func (c *Consumption) Drain(ctx context.Context) error {
-	if ctx == nil {
-		return errNilContext
+	if c == nil {
+		return errNoHandle
 	}
 	return c.s.drain(ctx)
 }
@@ -40,14 +40,32 @@ func (c *Consumption) Drain(ctx context.Context) error {
 // Stop ends the session and does not wait for the handler. What was read ahead is
 // handed back, so that it is delivered again, here or elsewhere, without waiting
 // for AckWait; what stands behind a handler that runs, when that returns.
-func (c *Consumption) Stop() { c.s.stop() }
+func (c *Consumption) Stop() {
+	if c != nil && c.s != nil {
+		c.s.stop()
+	}
+}
 
 // Done is closed when it is over and the last handler has returned.
-func (c *Consumption) Done() <-chan struct{} { return c.s.sub.Done() }
+func (c *Consumption) Done() <-chan struct{} {
+	if c == nil || c.s == nil {
+		return alreadyOver
+	}
+	return c.s.sub.Done()
+}
+
+var alreadyOver = func() chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}()
 
 // Err says why it is over: ErrConsumerDeleted and its like, or nats.ErrClosed. It
 // is nil before, and after Stop, Drain and StopAfter.
 func (c *Consumption) Err() error {
+	if c == nil || c.s == nil {
+		return errNoHandle
+	}
 	c.s.mu.Lock()
 	defer c.s.mu.Unlock()
 	if !c.s.over {

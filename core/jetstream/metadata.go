@@ -24,7 +24,7 @@ type SequencePair struct {
 // Metadata returns what the server told of the message beside its content. It is
 // read once. ErrNotJSMessage if there is no ack subject.
 func (m *Msg) Metadata() (MsgMetadata, error) {
-	if m.state == nil {
+	if m.nobodys() {
 		return MsgMetadata{}, ErrNotJSMessage
 	}
 	if meta := m.state.meta.Load(); meta != nil {

@@ -68,9 +68,12 @@ func NewMsg(m nats.Msg, meta MsgMetadata, ack func(ctx context.Context, kind Ack
 	return msg
 }
 
+// nobodys reports whether no consumer sent the message, and NewMsg did not make it.
+func (m *Msg) nobodys() bool { return m == nil || m.state == nil }
+
 // Reply returns the subject that acknowledgements go to.
 func (m *Msg) Reply() string {
-	if m.state == nil {
+	if m.nobodys() {
 		return ""
 	}
 	return m.state.core.Reply
@@ -80,17 +83,19 @@ func (m *Msg) Reply() string {
 // subject is an acknowledgement.
 func (m *Msg) Msg() nats.Msg {
 	var c nats.Msg
-	if m.state != nil {
+	if !m.nobodys() {
 		c = m.state.core
 	}
-	c.Subject, c.Header, c.Data = m.Subject, m.Header, m.Data
+	if m != nil {
+		c.Subject, c.Header, c.Data = m.Subject, m.Header, m.Data
+	}
 	return c
 }
 
 // Context returns the Tracer's context of the delivery; without a Tracer it is
 // context.Background.
 func (m *Msg) Context() context.Context {
-	if m.state == nil {
+	if m.nobodys() {
 		return context.Background()
 	}
 	return m.state.core.Context()

@@ -13,6 +13,7 @@ func TestNobodysMethods(t *testing.T) {
 	for _, handle := range []any{
 		(*JetStream)(nil), &JetStream{}, (*Stream)(nil), &Stream{}, (*JetStream)(nil).StreamHandle("S"), (&JetStream{}).StreamHandle("S"),
 		(*Consumer)(nil), &Consumer{}, (*Stream)(nil).ConsumerHandle("c"), (*PushConsumer)(nil), &PushConsumer{},
+		(*Receiver)(nil), &Receiver{}, (*Consumption)(nil), &Consumption{}, (*Msg)(nil), &Msg{},
 	} {
 		for m := range reflect.TypeOf(handle).Methods() {
 			calls++

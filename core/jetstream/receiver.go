@@ -49,7 +49,10 @@ func (c *Consumer) Receiver(opts ...PullOption) (*Receiver, error) {
 // is over and everything was taken it returns why: ErrConsumerDeleted and its
 // like, nats.ErrClosed, or ErrConsumptionEnded after Stop, Drain and StopAfter.
 func (r *Receiver) Next(ctx context.Context) (*Msg, error) {
-	if ctx == nil {
+	switch {
+	case r == nil || r.s == nil:
+		return nil, errNoHandle
+	case ctx == nil:
 		return nil, errNilContext
 	}
 	return r.s.next(ctx)
@@ -60,12 +63,8 @@ func (r *Receiver) Next(ctx context.Context) (*Msg, error) {
 // the Receiver open.
 func (r *Receiver) Messages(ctx context.Context) iter.Seq2[*Msg, error] {
 	return func(yield func(*Msg, error) bool) {
-		if ctx == nil {
-			yield(nil, errNilContext)
-			return
-		}
 		for {
-			m, err := r.s.next(ctx)
+			m, err := r.Next(ctx)
 			if errors.Is(err, ErrConsumptionEnded) {
 				return
 			}
@@ -80,15 +79,19 @@ func (r *Receiver) Messages(ctx context.Context) iter.Seq2[*Msg, error] {
 // Next. A ctx without a deadline gets the connection's DrainTimeout for what is
 // on its way.
 func (r *Receiver) Drain(ctx context.Context) error {
-	if ctx == nil {
-		return errNilContext
+	if r == nil {
+		return errNoHandle
 	}
 	return r.s.drain(ctx)
 }
 
 // Stop ends the session. What was read ahead and not taken is handed back, so
 // that it is delivered again, here or elsewhere, without waiting for AckWait.
-func (r *Receiver) Stop() { r.s.stop() }
+func (r *Receiver) Stop() {
+	if r != nil && r.s != nil {
+		r.s.stop()
+	}
+}
 
 // Messages pulls ahead and yields messages: one session, from the beginning of
 // the loop to its end. It ends with ctx, whose error comes last; with the

@@ -381,6 +381,12 @@ func (s *session) handBack(m *Msg) {
 
 // drain pulls no more, and returns when all that came was taken.
 func (s *session) drain(ctx context.Context) error {
+	switch {
+	case s == nil:
+		return errNoHandle
+	case ctx == nil:
+		return errNilContext
+	}
 	s.mu.Lock()
 	s.machine.Drain()
 	s.mu.Unlock()
