@@ -41,7 +41,7 @@ endef
 .NOTPARALLEL:
 
 .PHONY: help demo build test race test-alone test-386 fuzz fuzz-short sim figures soak flake bench bench-quick examples cover \
-	lint fmt vet vet-cross staticcheck tidy work guards mods layers api api-update parity parity-check \
+	lint fmt vet vet-cross staticcheck tidy work guards mods layers api api-update parity parity-check errors errors-check \
 	tidy-check proxy verify vuln ci clean tools
 
 help: ## Show this list
@@ -146,7 +146,7 @@ $(BIN)/$(STATICCHECK):
 	cd .tmp && GOWORK=off GOBIN=$(BIN) go install $(STATICCHECK)
 	@touch $@
 
-guards: mods layers api parity-check ## All of mods, layers, api, and that parity.md is up to date
+guards: mods layers api parity-check errors-check ## All of mods, layers, api, and that generated files are up to date
 
 mods: tools ## go.mod files, go.work, what core brings into a user's build
 	@$(BIN)/mods check
@@ -166,6 +166,12 @@ parity: tools ## Check docs/parity.tsv and write docs/parity.md
 
 parity-check: tools
 	@$(BIN)/gen -check parity
+
+errors: tools ## Write the error codes of JetStream from the list of the server that natstest requires
+	@$(BIN)/gen errors
+
+errors-check: tools
+	@$(BIN)/gen -check errors
 
 ## --- modules and releases
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/tls"
+	"log/slog"
 	"net"
 	"strconv"
 	"strings"
@@ -254,6 +255,10 @@ func (nc *Conn) RequestTimeout() time.Duration {
 	}
 	return nc.cfg.requestTimeout
 }
+
+// Logger returns where what nobody handles is logged, or nil: for helpers on
+// top.
+func (nc *Conn) Logger() *slog.Logger { return nc.cfg.log() }
 
 // Tracer returns the Tracer, or nil: for helpers on top.
 func (nc *Conn) Tracer() Tracer {

@@ -90,7 +90,7 @@ func (nc *Conn) deliverEvents() {
 			for _, h := range q.handlers {
 				h(nc, q.event)
 			}
-			if nc.cfg.onEvent == nil && len(q.handlers) == 0 {
+			if nc.cfg.onEvent == nil && (len(q.handlers) == 0 || subscriptionOf(q.event) == nil) {
 				nc.logEvent(q.event)
 			}
 			if _, last := q.event.(Closed); last {
@@ -100,7 +100,8 @@ func (nc *Conn) deliverEvents() {
 	}
 }
 
-// logEvent writes what nobody handles: one line an episode.
+// logEvent writes what nobody handles: one line an episode. A subscription's
+// handler handles what happens to the subscription, not to the connection.
 func (nc *Conn) logEvent(e Event) {
 	log := nc.cfg.log()
 	if log == nil {

@@ -337,6 +337,32 @@ func TestLogger(t *testing.T) {
 	})
 }
 
+// TestLoggerBesideSubscriptions: a subscription's handler takes what concerns
+// the subscription; that the link was lost is still logged.
+func TestLoggerBesideSubscriptions(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		n, s := fakeserver.One()
+		var out bytes.Buffer
+		log := slog.New(slog.NewTextHandler(&out, nil))
+		nc := connect(t, n, Logger(log))
+		if nc.Logger() != log {
+			t.Error("Logger is another")
+		}
+		_, err := nc.SubscribeSync("a", PendingLimits(1, -1), EventHandler(func(*Conn, Event) {}))
+		must(t, err)
+		flush(t, nc)
+		send(s, "a", 0, 100)
+		lose(s)
+		pass(time.Second)
+		must(t, nc.Flush(in(t, time.Minute)))
+		loss(t, nc.Close())
+		synctest.Wait()
+		if text := out.String(); strings.Contains(text, "slow consumer") || strings.Count(text, "\n") != 2 {
+			t.Errorf("log:\n%s", text)
+		}
+	})
+}
+
 // TestEventSequences: what docs/reconnect.md says of the order.
 func TestEventSequences(t *testing.T) {
 	for name, c := range map[string]struct {

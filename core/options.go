@@ -434,7 +434,7 @@ func MaxInboundPayload(bytes int) Option {
 
 // EventHandler is told what happens, in order, on one goroutine of the Conn. On
 // Connect it hears everything; on Subscribe, what concerns that subscription
-// and the link. A handler may call anything. When more than 4,096 events wait
+// and the link, of which the Logger is told too. A handler may call anything. When more than 4,096 events wait
 // for it, new ones are dropped and counted in Stats.
 func EventHandler(f func(*Conn, Event)) ConnSubOption {
 	return connSubOption{"EventHandler",

@@ -46,7 +46,10 @@ var setups = map[string]setup{
 		server: []natstest.Option{natstest.UserPassword("alice", "secret")},
 		env:    func(*natstest.Server) []string { return []string{"NATS_USER=alice", "NATS_PASSWORD=secret"} },
 	},
-	"drain": {interruptAt: "at work, Ctrl-C ends it"},
+	"drain":             {interruptAt: "at work, Ctrl-C ends it"},
+	"jetstream-consume": {server: []natstest.Option{natstest.JetStream()}},
+	"jetstream-publish": {server: []natstest.Option{natstest.JetStream()}},
+	"jetstream-streams": {server: []natstest.Option{natstest.JetStream()}},
 	"websocket": {
 		server: []natstest.Option{natstest.Config("websocket { port: -1, no_tls: true, compression: true }")},
 		env:    func(srv *natstest.Server) []string { return []string{"NATS_WS_URL=" + srv.WebSocketURL()} },

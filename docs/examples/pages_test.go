@@ -19,16 +19,20 @@ import (
 	"testing"
 )
 
-const natsPath = "github.com/perigee-go/nats/core"
+const (
+	natsPath      = "github.com/perigee-go/nats/core"
+	jetstreamPath = natsPath + "/jetstream"
+)
 
 // imports are what a block of Go may use without saying so.
 var imports = []string{
 	"context", "crypto/tls", "encoding/json", "errors", "fmt", "log", "log/slog", "net", "net/http", "os", "os/signal", "time",
-	natsPath,
+	natsPath, jetstreamPath,
 }
 
 // given is what stands around a block that is not a function of its own.
-const given = "ctx context.Context, nc *nats.Conn, sub *nats.Subscription, m nats.Msg, url string, data []byte, err error"
+const given = "ctx context.Context, nc *nats.Conn, sub *nats.Subscription, m nats.Msg, url string, data []byte, err error, " +
+	"js *jetstream.JetStream, stream *jetstream.Stream, cons *jetstream.Consumer"
 
 // pages are all documents for users, from here.
 func pages(t *testing.T) []string {
@@ -40,8 +44,8 @@ func pages(t *testing.T) []string {
 	return append(files, filepath.Join("..", "..", "README.md"), filepath.Join("..", "..", "core", "README.md"))
 }
 
-// TestPagesCompile holds every block of Go on the pages, and in the head of
-// package nats, against the packages as they are.
+// TestPagesCompile holds every block of Go on the pages, and in the heads of the
+// packages, against the packages as they are.
 func TestPagesCompile(t *testing.T) {
 	c := newChecker(t)
 	for _, page := range pages(t) {
@@ -49,12 +53,14 @@ func TestPagesCompile(t *testing.T) {
 			t.Run(fmt.Sprintf("%s %d", filepath.Base(page), i+1), func(t *testing.T) { c.check(t, block) })
 		}
 	}
-	blocks := packageBlocks(t)
-	if len(blocks) < 4 {
-		t.Errorf("%d blocks in the head of package nats", len(blocks))
-	}
-	for i, block := range blocks {
-		t.Run(fmt.Sprintf("doc.go %d", i+1), func(t *testing.T) { c.check(t, block) })
+	for _, dir := range []string{"core", "core/jetstream"} {
+		blocks := packageBlocks(t, dir)
+		if len(blocks) < 4 {
+			t.Errorf("%d blocks in the head of %s", len(blocks), dir)
+		}
+		for i, block := range blocks {
+			t.Run(fmt.Sprintf("%s doc.go %d", dir, i+1), func(t *testing.T) { c.check(t, block) })
+		}
 	}
 }
 
@@ -70,9 +76,9 @@ func goBlocks(page string) (blocks []string) {
 	}
 }
 
-// packageBlocks returns the code in the comment of package nats.
-func packageBlocks(t *testing.T) (blocks []string) {
-	file := filepath.Join("..", "..", "core", "doc.go")
+// packageBlocks returns the code in the comment of a package.
+func packageBlocks(t *testing.T, dir string) (blocks []string) {
+	file := filepath.Join("..", "..", filepath.FromSlash(dir), "doc.go")
 	f, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ParseComments|parser.PackageClauseOnly)
 	if err != nil {
 		t.Fatal(err)
@@ -89,7 +95,7 @@ func packageBlocks(t *testing.T) (blocks []string) {
 type checker struct {
 	fset  *token.FileSet
 	under types.Importer
-	nats  *types.Package
+	all   map[string]*types.Package // by name
 }
 
 func newChecker(t *testing.T) *checker {
@@ -108,8 +114,11 @@ func newChecker(t *testing.T) *checker {
 	c.under = importer.ForCompiler(c.fset, "gc", func(path string) (io.ReadCloser, error) {
 		return os.Open(files[path])
 	})
-	if c.nats, err = c.under.Import(natsPath); err != nil {
-		t.Fatal(err)
+	c.all = make(map[string]*types.Package)
+	for name, path := range map[string]string{"nats": natsPath, "jetstream": jetstreamPath} {
+		if c.all[name], err = c.under.Import(path); err != nil {
+			t.Fatal(err)
+		}
 	}
 	return c
 }
@@ -154,20 +163,20 @@ func (c *checker) check(t *testing.T, block string) {
 }
 
 // guides are the pages that a user reads; see names.
-var guides = []string{"connecting.md", "reconnect.md", "subscriptions.md", "request-reply.md", "errors.md", "ledger.md", "reliability.md"}
+var guides = []string{"connecting.md", "reconnect.md", "subscriptions.md", "request-reply.md", "publishing.md", "consuming.md", "errors.md", "ledger.md", "reliability.md"}
 
 // TestPagesNameWhatExists looks up what the guides call by name: `Connect`,
 // `Conn.Flush`, `nats.Timeout(d)`.
 func TestPagesNameWhatExists(t *testing.T) {
 	known := newChecker(t).names()
 	code := regexp.MustCompile("`([^`\n]+)`")
-	name := regexp.MustCompile(`^\*?(?:nats\.)?([A-Z][a-z]\w*(?:\.[A-Z]\w*)?)(?:\(.*\))?$`)
+	name := regexp.MustCompile(`^\*?(?:nats\.|jetstream\.)?([A-Z][a-z]\w*(?:\.[A-Z]\w*)?)(?:\(.*\))?$`)
 	seen := 0
 	for _, page := range guides {
 		text := withoutBlocks(read(t, filepath.Join("..", page)))
 		for _, found := range code.FindAllStringSubmatch(text, -1) {
 			n := name.FindStringSubmatch(found[1])
-			if n == nil {
+			if n == nil || strings.HasPrefix(n[1], "Test") || strings.HasPrefix(n[1], "Fuzz") { // those of reliability.md have a test of their own
 				continue
 			}
 			if seen++; !known[n[1]] {
@@ -184,12 +193,19 @@ func withoutBlocks(page string) string {
 	return regexp.MustCompile("(?s)```.*?```").ReplaceAllString(page, "")
 }
 
-// names are what package nats exports, and the fields and methods of its types,
+// names are what the packages export, and the fields and methods of their types,
 // with their type and without.
 func (c *checker) names() map[string]bool {
 	known := make(map[string]bool)
-	for _, name := range c.nats.Scope().Names() {
-		obj := c.nats.Scope().Lookup(name)
+	for _, p := range c.all {
+		addNames(known, p.Scope())
+	}
+	return known
+}
+
+func addNames(known map[string]bool, scope *types.Scope) {
+	for _, name := range scope.Names() {
+		obj := scope.Lookup(name)
 		if !obj.Exported() {
 			continue
 		}
@@ -209,34 +225,47 @@ func (c *checker) names() map[string]bool {
 			}
 		}
 	}
-	return known
 }
 
-// TestErrorsPage wants a row for each error of package nats, and no other.
+// TestErrorsPage wants a row for each error of the packages, and no other. Those
+// of package jetstream stand with its name; its codes are too many for a page.
 func TestErrorsPage(t *testing.T) {
-	scope := newChecker(t).nats.Scope()
+	c := newChecker(t)
 	rows := make(map[string]int)
-	for _, row := range regexp.MustCompile("(?m)^\\| `\\*?(\\w+)`").FindAllStringSubmatch(read(t, filepath.Join("..", "errors.md")), -1) {
+	for _, row := range regexp.MustCompile("(?m)^\\| `\\*?([\\w.]+)`").FindAllStringSubmatch(read(t, filepath.Join("..", "errors.md")), -1) {
 		rows[row[1]]++
 	}
 	n := 0
-	for _, name := range scope.Names() {
-		_, isVar := scope.Lookup(name).(*types.Var)
-		_, isType := scope.Lookup(name).(*types.TypeName)
-		if !token.IsExported(name) || !(isVar && strings.HasPrefix(name, "Err") || isType && strings.HasSuffix(name, "Error") && name != "AsyncError") {
-			continue
+	for prefix, name := range map[string]string{"": "nats", "jetstream.": "jetstream"} {
+		scope := c.all[name].Scope()
+		for _, name := range scope.Names() {
+			if !isError(scope.Lookup(name)) {
+				continue
+			}
+			if n++; rows[prefix+name] != 1 {
+				t.Errorf("%s%s has %d rows", prefix, name, rows[prefix+name])
+			}
+			delete(rows, prefix+name)
 		}
-		if n++; rows[name] != 1 {
-			t.Errorf("%s has %d rows", name, rows[name])
-		}
-		delete(rows, name)
 	}
-	if n < 40 {
+	if n < 55 {
 		t.Errorf("only %d errors found", n)
 	}
 	for name := range rows {
+		if code, ok := strings.CutPrefix(name, "jetstream."); ok {
+			if _, isCode := c.all["jetstream"].Scope().Lookup(code).(*types.Const); isCode {
+				continue // worth a row
+			}
+		}
 		t.Errorf("there is no error %s", name)
 	}
+}
+
+func isError(obj types.Object) bool {
+	_, isVar := obj.(*types.Var)
+	_, isType := obj.(*types.TypeName)
+	name := obj.Name()
+	return token.IsExported(name) && (isVar && strings.HasPrefix(name, "Err") || isType && strings.HasSuffix(name, "Error") && name != "AsyncError")
 }
 
 // TestLinks looks for the files, and the headings in them, that pages point to.

@@ -126,19 +126,20 @@ func TestPage(t *testing.T) {
 }
 
 func TestSettle(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "parity.md")
+	dir := t.TempDir()
+	page := generated{"parity.md", "new", "p.tsv makes", "make parity"}
 	var problems report.List
-	if err := settle(&problems, file, "new", true); err != nil || len(problems) != 1 {
+	if err := settle(&problems, dir, page, true); err != nil || len(problems) != 1 || !strings.Contains(problems[0].Fix, "make parity") {
 		t.Errorf("check without a file: %v %v", problems, err)
 	}
-	if err := settle(&problems, file, "new", false); err != nil {
+	if err := settle(&problems, dir, page, false); err != nil {
 		t.Fatal(err)
 	}
-	if data, err := os.ReadFile(file); err != nil || string(data) != "new" {
+	if data, err := os.ReadFile(filepath.Join(dir, "parity.md")); err != nil || string(data) != "new" {
 		t.Errorf("wrote %q, %v", data, err)
 	}
 	problems = nil
-	if err := settle(&problems, file, "new", true); err != nil || len(problems) != 0 {
+	if err := settle(&problems, dir, page, true); err != nil || len(problems) != 0 {
 		t.Errorf("check: %v %v", problems, err)
 	}
 }

@@ -1,7 +1,8 @@
 // Gen writes the files that are made from others.
 //
 //	gen parity          check docs/parity.tsv and write docs/parity.md from it
-//	gen -check parity   check it, and that docs/parity.md is what it should be
+//	gen errors          write the error codes of JetStream from the pinned server's list
+//	gen -check NAME     check the same, and that the file is what it should be
 package main
 
 import (
@@ -20,18 +21,19 @@ import (
 func main() {
 	check := flag.Bool("check", false, "compare what would be written with what is there")
 	flag.Usage = func() {
-		fmt.Fprintln(os.Stderr, "usage: gen [-check] parity")
+		fmt.Fprintln(os.Stderr, "usage: gen [-check] parity|errors")
 		os.Exit(2)
 	}
 	flag.Parse()
-	if flag.NArg() != 1 || flag.Arg(0) != "parity" {
+	write, ok := map[string]func(bool) (report.List, error){"parity": parity, "errors": errorCodes}[flag.Arg(0)]
+	if flag.NArg() != 1 || !ok {
 		flag.Usage()
 	}
-	problems, err := parity(*check)
+	problems, err := write(*check)
 	problems.Print(os.Stderr)
 	switch {
 	case err != nil:
-		fmt.Fprintln(os.Stderr, "gen parity:", err)
+		fmt.Fprintln(os.Stderr, "gen", flag.Arg(0)+":", err)
 		os.Exit(2)
 	case len(problems) > 0:
 		os.Exit(1)
@@ -62,7 +64,7 @@ func parity(onlyCheck bool) (report.List, error) {
 		return problems, nil
 	}
 	fmt.Printf("gen parity: %s\n", countStates(rows))
-	err = settle(&problems, filepath.Join(root, pageFile), page(rows), onlyCheck)
+	err = settle(&problems, root, generated{pageFile, page(rows), tableFile + " makes", "make parity"}, onlyCheck)
 	return problems, err
 }
 
@@ -86,17 +88,21 @@ func repositoryIndex(root string) (*index, error) {
 	return x, nil
 }
 
+// generated is a file with what should be in it.
+type generated struct{ file, want, origin, command string }
+
 // settle writes a generated file, or reports that it is out of date.
-func settle(problems *report.List, file, want string, onlyCheck bool) error {
+func settle(problems *report.List, root string, g generated, onlyCheck bool) error {
+	file := filepath.Join(root, filepath.FromSlash(g.file))
 	if !onlyCheck {
-		return os.WriteFile(file, []byte(want), 0o644)
+		return os.WriteFile(file, []byte(g.want), 0o644)
 	}
 	have, err := os.ReadFile(file)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	if string(have) != want {
-		problems.Add(pageFile, "is not what "+tableFile+" makes", `run "make parity" and commit it`)
+	if string(have) != g.want {
+		problems.Add(g.file, "is not what "+g.origin, `run "`+g.command+`" and commit it`)
 	}
 	return nil
 }

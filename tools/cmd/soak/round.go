@@ -25,8 +25,8 @@ type step struct {
 func steps(seed uint64) []step {
 	shuffle := "-shuffle=" + strconv.FormatUint(seed, 10)
 	return []step{
-		{"figures of core", "core", []string{"go", "test", "-count=1", "-timeout=60m", "-run", "^TestFigure", "./..."}, true},
-		{"figures with real servers", "core/test", []string{"go", "test", "-count=1", "-timeout=60m", "-run", "^TestFigure", "./..."}, true},
+		{"figures of core", "core", []string{"go", "test", "-count=1", "-timeout=60m", "-run", "^Test(Figure|Soak)", "./..."}, true},
+		{"figures with real servers", "core/test", []string{"go", "test", "-count=1", "-timeout=60m", "-run", "^Test(Figure|Soak)", "./..."}, true},
 		{"races in core", "core", []string{"go", "test", "-count=1", "-race", shuffle, "./..."}, false},
 		{"races with real servers", "core/test", []string{"go", "test", "-count=1", "-race", shuffle, "./..."}, false},
 		{"fuzzing", ".", []string{"make", "-s", "fuzz", "TIME=10s"}, false},

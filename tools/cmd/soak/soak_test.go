@@ -61,9 +61,9 @@ func TestRoundFails(t *testing.T) {
 	if len(*ran) != 3 || done.Failed != "cd core && PERIGEE_SEED=7 go test -count=1 -race -shuffle=7 ./..." {
 		t.Errorf("%+v, ran %q", done, *ran)
 	}
-	r, _ = played(t, "TestFigure")
+	r, _ = played(t, "Figure|Soak")
 	done = r.round(round{Number: 1, Seed: 7}, time.Hour)
-	if done.Failed != "cd core && PERIGEE_SEED=7 PERIGEE_SOAK=1 go test -count=1 -timeout=60m -run '^TestFigure' ./..." {
+	if done.Failed != "cd core && PERIGEE_SEED=7 PERIGEE_SOAK=1 go test -count=1 -timeout=60m -run '^Test(Figure|Soak)' ./..." {
 		t.Errorf("%+v", done)
 	}
 }
