@@ -258,7 +258,12 @@ func (nc *Conn) RequestTimeout() time.Duration {
 
 // Logger returns where what nobody handles is logged, or nil: for helpers on
 // top.
-func (nc *Conn) Logger() *slog.Logger { return nc.cfg.log() }
+func (nc *Conn) Logger() *slog.Logger {
+	if !nc.made() {
+		return nil
+	}
+	return nc.cfg.log()
+}
 
 // Tracer returns the Tracer, or nil: for helpers on top.
 func (nc *Conn) Tracer() Tracer {

@@ -55,6 +55,7 @@ func TestConsumerLife(t *testing.T) {
 		t.Errorf("create or update what there is not: %v", err)
 	}
 	publish(t, js, "s.new", "x")
+	eventually(t, c, "the message is pending", func(info *jetstream.ConsumerInfo) bool { return info.NumPending == 1 })
 	if info, err := c.Info(ctx); err != nil || info.NumPending != 1 || c.CachedInfo().NumPending != 1 {
 		t.Errorf("info: %+v, %v", info, err)
 	}
