@@ -267,11 +267,11 @@ func (v *victim) suffer(cuts int, random *rand.Rand) {
 	if err := v.nc.Barrier(v.t.Context()); err != nil {
 		v.t.Error(err)
 	}
-	v.look()
+	v.look(true)
 }
 
-// look reads what has left since the last time.
-func (v *victim) look() {
+// look reads what has left since the last time, or to the end.
+func (v *victim) look(last bool) {
 	if v.wire == nil {
 		return
 	}
@@ -279,7 +279,7 @@ func (v *victim) look() {
 	b := v.proxy.Recorded(natstest.ClientToServer)
 	v.proxy.Record(natstest.ClientToServer)
 	v.proxy.Resume(natstest.ClientToServer)
-	v.wire.read(b)
+	v.wire.read(b, last)
 }
 
 // wireBooks are kept of the whole messages among the bytes of one link after the
@@ -297,7 +297,7 @@ func whole(b []byte) bool {
 
 var pubLine = regexp.MustCompile(`PUB (cut\.\S+) (\d+)\r\n`)
 
-func (w *wireBooks) read(b []byte) {
+func (w *wireBooks) read(b []byte, last bool) {
 	b = append(w.rest, b...)
 	for {
 		at := pubLine.FindSubmatchIndex(b)
@@ -307,11 +307,11 @@ func (w *wireBooks) read(b []byte) {
 		}
 		size, _ := strconv.Atoi(string(b[at[4]:at[5]]))
 		end := at[1] + size
-		if len(b) < end+2 {
+		if len(b) < end+2 && !last {
 			w.rest = bytes.Clone(b[at[0]:])
 			return
 		}
-		if !whole(b[at[1]:end+2]) { // its link was cut within
+		if len(b) < end+2 || !whole(b[at[1]:end+2]) { // its link was cut within
 			b = b[at[1]:]
 			continue
 		}
@@ -368,7 +368,7 @@ func (v *victim) cut(random *rand.Rand) {
 			return
 		}
 	}
-	v.look()
+	v.look(false)
 	for v.proxy.Accepted() < before+len(done) && v.t.Context().Err() == nil {
 		v.flushed() // on the old link: its PONG had come before the cut
 	}
