@@ -491,8 +491,10 @@ func TestConnDrain(t *testing.T) {
 	if run.Err() != nil {
 		t.Error(run.Err())
 	}
+	// What the server had in hand for the inbox when that was given up is
+	// pending, and comes again: it was never here.
 	eventually(t, c, "everything that was handled is acknowledged", func(i *jetstream.ConsumerInfo) bool {
-		return i.NumAckPending == 0 && i.AckFloor.Stream == uint64(n.Load())
+		return i.Delivered.Consumer-uint64(i.NumAckPending) == uint64(n.Load())
 	})
 }
 
