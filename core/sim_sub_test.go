@@ -133,7 +133,7 @@ func (x *simSub) answer(reply, data string) {
 			wait = x.c.w.Between(0, 12*time.Second)
 		}
 		x.c.after(wait, func() {
-			if !x.c.closing {
+			if !x.c.closing && (wait == 0 || !x.c.run.calm) { // a late one would be in flight when all has to be well
 				_, _ = x.c.nc.out.Publish(reply, "", "", []byte(data))
 			}
 		})
