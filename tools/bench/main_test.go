@@ -117,6 +117,7 @@ func TestModes(t *testing.T) {
 		if err := <-served; err != nil {
 			t.Error(err)
 		}
+		waitForSubscriptions(t, srv, 0) // or the next driver's would seem to be there
 	}
 }
 
