@@ -126,8 +126,8 @@ func (r *race) run(ctx context.Context) (winner net.Conn, first error) {
 	defer cancel()
 	next := time.NewTimer(stagger)
 	defer next.Stop()
-	r.start(ctx)
-	for r.running > 0 {
+	for r.start(ctx); r.running > 0; {
+		more := false
 		select {
 		case a := <-r.results:
 			r.running--
@@ -140,13 +140,12 @@ func (r *race) run(ctx context.Context) (winner net.Conn, first error) {
 			case first == nil:
 				first = a.err
 			}
-			if a.err != nil && r.start(ctx) {
-				next.Reset(stagger)
-			}
+			more = a.err != nil
 		case <-next.C:
-			if r.start(ctx) {
-				next.Reset(stagger)
-			}
+			more = true
+		}
+		if more && ctx.Err() == nil && r.start(ctx) {
+			next.Reset(stagger)
 		}
 	}
 	if winner != nil {
@@ -155,9 +154,9 @@ func (r *race) run(ctx context.Context) (winner net.Conn, first error) {
 	return nil, first
 }
 
-// start begins the next attempt, if there is one and time for it.
+// start begins the next attempt, if there is one.
 func (r *race) start(ctx context.Context) bool {
-	if len(r.addresses) == 0 || r.running > 0 && ctx.Err() != nil {
+	if len(r.addresses) == 0 {
 		return false
 	}
 	address := r.addresses[0]

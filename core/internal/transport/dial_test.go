@@ -100,6 +100,10 @@ func TestDialByName(t *testing.T) {
 			name: "two of them answer", after: stagger + 300*time.Millisecond, // attempts end before Dial returns
 			does: []string{"10.0.0.1 late", "10.0.0.2 late"}, tried: []string{"10.0.0.1", "10.0.0.2"},
 		},
+		{
+			name: "the winner ends it", after: stagger, tried: []string{"10.0.0.1", "10.0.0.2"},
+			does: []string{"10.0.0.1 dead", "10.0.0.2 live", "10.0.0.3 live"},
+		},
 		{name: "all refuse", does: []string{"10.0.0.1 refused", "10.0.0.2 refused"}, err: errRefused},
 		{name: "all are dead", does: []string{"10.0.0.1 dead", "10.0.0.2 dead"}, err: context.DeadlineExceeded, after: 10 * time.Second},
 	} {
