@@ -50,7 +50,7 @@ func soak(total time.Duration, dir string, fresh bool) error {
 	if err != nil {
 		return err
 	}
-	r := &runner{root: root, dir: dir, out: os.Stdout, run: command}
+	r := &runner{root: root, dir: dir, out: os.Stdout, run: gocmd.To}
 	for l.elapsed() < total {
 		done := r.round(l.next(), total-l.elapsed())
 		if err := l.append(done); err != nil {

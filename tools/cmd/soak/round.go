@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -37,7 +36,7 @@ func steps(seed uint64) []step {
 type runner struct {
 	root, dir string
 	out       io.Writer
-	run       func(dir string, env, command []string, log io.Writer) error
+	run       func(log io.Writer, dir string, env, command []string) error
 }
 
 // round runs one round, or as many of its steps as begin within limit. What the
@@ -57,7 +56,7 @@ func (r *runner) round(next round, limit time.Duration) round {
 		}
 		var log bytes.Buffer
 		stepBegin := time.Now()
-		err := r.run(filepath.Join(r.root, s.dir), env, s.command, &log)
+		err := r.run(&log, filepath.Join(r.root, s.dir), env, s.command)
 		_ = os.WriteFile(filepath.Join(r.dir, strings.ReplaceAll(s.name, " ", "-")+".log"), log.Bytes(), 0o644)
 		if err != nil {
 			_, _ = fmt.Fprintf(r.out, "%s\n%s: %v\n", tail(log.Bytes(), 100), s.name, err)
@@ -99,12 +98,4 @@ func repeat(s step, env []string) string {
 func tail(b []byte, lines int) []byte {
 	all := bytes.SplitAfter(b, []byte("\n"))
 	return bytes.Join(all[max(len(all)-lines, 0):], nil)
-}
-
-// command runs a command for real.
-func command(dir string, env, command []string, log io.Writer) error {
-	cmd := exec.Command(command[0], command[1:]...)
-	cmd.Dir, cmd.Env = dir, append(os.Environ(), env...)
-	cmd.Stdout, cmd.Stderr = log, log
-	return cmd.Run()
 }

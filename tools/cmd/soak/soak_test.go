@@ -15,7 +15,7 @@ func played(t *testing.T, fail string) (r *runner, ran *[]string) {
 	t.Helper()
 	ran = new([]string)
 	r = &runner{root: "/root", dir: t.TempDir(), out: io.Discard}
-	r.run = func(dir string, env, command []string, log io.Writer) error {
+	r.run = func(log io.Writer, dir string, env, command []string) error {
 		*ran = append(*ran, dir+" "+strings.Join(command, " "))
 		for _, e := range env {
 			if file, ok := strings.CutPrefix(e, "PERIGEE_FIGURES="); ok {

@@ -1,9 +1,11 @@
-// Package gocmd is the one place of the tools that runs the go command and git.
+// Package gocmd is the one place of the tools that runs the go command, make
+// and git.
 package gocmd
 
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,6 +21,15 @@ func Go(dir string, env []string, args ...string) ([]byte, error) {
 // Git runs git in dir and returns what it printed.
 func Git(dir string, env []string, args ...string) ([]byte, error) {
 	return run(dir, env, "git", args)
+}
+
+// To runs a command in dir, with env added to the environment, and writes what it
+// prints to w as it comes.
+func To(w io.Writer, dir string, env, command []string) error {
+	cmd := exec.Command(command[0], command[1:]...)
+	cmd.Dir, cmd.Env = dir, append(os.Environ(), env...)
+	cmd.Stdout, cmd.Stderr = w, w
+	return cmd.Run()
 }
 
 func run(dir string, env []string, name string, args []string) ([]byte, error) {

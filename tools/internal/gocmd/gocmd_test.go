@@ -66,3 +66,13 @@ func TestFiles(t *testing.T) {
 		t.Errorf("%q, want %q", got, want)
 	}
 }
+
+func TestTo(t *testing.T) {
+	var out strings.Builder
+	if err := To(&out, t.TempDir(), []string{"GOFLAGS=-tags=told"}, []string{"go", "env", "GOFLAGS"}); err != nil || out.String() != "-tags=told\n" {
+		t.Errorf("%q, %v", out.String(), err)
+	}
+	if err := To(&out, t.TempDir(), nil, []string{"go", "no-such-command"}); err == nil || !strings.Contains(out.String(), "no-such-command") {
+		t.Errorf("%q, %v", out.String(), err)
+	}
+}
