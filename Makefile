@@ -60,7 +60,7 @@ test: ## Unit and integration tests of all modules
 
 race: ## The same with the race detector
 	$(call each,$(MODULES),go test -race -shuffle=on ./...)
-	@echo "figure 34: no data race in any test (promised: none)"
+	@echo "figure 34: no data race in the tests of $(MODULES) (promised: none)"
 
 test-alone: ## core and natstest outside the workspace, as their users build them
 	$(call each,core orbit/natstest,GOWORK=off go test -shuffle=on ./...)

@@ -277,8 +277,9 @@ func NoReconnect() Option { return option("NoReconnect", func(c *config) { c.noR
 func MaxReconnects(n int) Option { return option("MaxReconnects", func(c *config) { c.maxRounds = n }) }
 
 // ReconnectBackoff bounds the wait between two rounds over all servers: a random
-// time from min up to a bound that doubles from 100 ms to max. The first attempt
-// after a loss is made at once. Default 0 and 5 s.
+// time between half of a bound, but at least min, and all of it; the bound
+// doubles from 100 ms to max. The first attempt after a loss is made at once, and
+// there are never more than 20 in a second. Default 0 and 5 s.
 func ReconnectBackoff(min, max time.Duration) Option {
 	return connOption{"ReconnectBackoff", func(c *config) string {
 		if min < 0 || max < min {
@@ -434,8 +435,9 @@ func MaxInboundPayload(bytes int) Option {
 
 // EventHandler is told what happens, in order, on one goroutine of the Conn. On
 // Connect it hears everything; on Subscribe, what concerns that subscription
-// and the link, of which the Logger is told too. A handler may call anything. When more than 4,096 events wait
-// for it, new ones are dropped and counted in Stats.
+// and the link, of which the Logger is told too. A handler may call anything.
+// When more than 4,096 events wait for it, new ones are dropped and counted in
+// Stats.
 func EventHandler(f func(*Conn, Event)) ConnSubOption {
 	return connSubOption{"EventHandler",
 		func(c *config) string { c.onEvent = f; return needFunc(f == nil) },

@@ -75,9 +75,9 @@ func (p *Pool) Replace(servers []*Server) {
 // Discover replaces the discovered members by the addresses that INFO named.
 // Members that the user named stay, and the one in use. An address that is no
 // host:port is passed over. from is the server whose INFO it was: its scheme,
-// user and demand for TLS are taken over, and its name if the address is a bare IP, which no
-// certificate may have. If the pool is of the other kind by now, with or without
-// WebSocket, the addresses are no use.
+// user and demand for TLS are taken over, and its name if the address is a bare
+// IP, which no certificate may have. If the pool is of the other kind by now,
+// with or without WebSocket, the addresses are no use.
 func (p *Pool) Discover(addresses []string, from *Server) (added, removed []*Server) {
 	if len(p.servers) > 0 && p.servers[0].WebSocket() != from.WebSocket() {
 		return nil, nil
