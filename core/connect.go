@@ -63,7 +63,7 @@ func newConn(cfg *config, pool *reconnect.Pool) *Conn {
 		machine:    reconnect.NewMachine(cfg.machine(), pool),
 	}
 	nc.reg.init()
-	nc.reqs.init(cfg.inboxPrefix)
+	nc.reqs.init(cfg.inboxPrefix, cfg.requestTimeout, nc.now)
 	nc.reg.out = nc.out
 	nc.rcv = &receiver{nc: nc}
 	nc.reqOrigin.nc = nc

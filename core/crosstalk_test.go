@@ -54,7 +54,7 @@ func TestRequestsDoNotMixUp(t *testing.T) {
 		n /= 20
 	}
 	for id := range n {
-		p := nc.reqs.begin("a")
+		p := nc.reqs.begin("a", false)
 		open = append(open, asked{p, id, string([]byte(p.reply))})
 		for len(open) > rng.IntN(64) {
 			i := rng.IntN(len(open))

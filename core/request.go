@@ -3,7 +3,6 @@ package nats
 import (
 	"context"
 	"errors"
-	"time"
 
 	"github.com/perigee-go/nats/core/internal/outbox"
 	"github.com/perigee-go/nats/core/internal/subject"
@@ -50,7 +49,8 @@ func (nc *Conn) requestPlain(ctx context.Context, m Msg) (Msg, error) {
 	if err := ctx.Err(); err != nil {
 		return Msg{}, unsent{opError("request", m.Subject, err)}
 	}
-	p, own, err := nc.beginRequest(m)
+	_, bounded := ctx.Deadline()
+	p, own, err := nc.beginRequest(m, !bounded)
 	if err != nil {
 		return Msg{}, unsent{opError("request", m.Subject, err)}
 	}
@@ -81,17 +81,17 @@ func (nc *Conn) checkRequest(m Msg) (header string, err error) {
 }
 
 // beginRequest opens a request on the shared inbox or one of its own.
-// own is the subscription to that.
-func (nc *Conn) beginRequest(m Msg) (p *pending, own *Subscription, err error) {
+// own is the subscription to that. timed says that RequestTimeout ends it.
+func (nc *Conn) beginRequest(m Msg, timed bool) (p *pending, own *Subscription, err error) {
 	for m.Reply == "" {
 		if err := nc.muxRequests(); err != nil {
 			return nil, nil, err
 		}
-		if p := nc.reqs.begin(m.Subject); p != nil {
+		if p := nc.reqs.begin(m.Subject, timed); p != nil {
 			return p, nil, nil
 		}
 	}
-	p = nc.reqs.beginOwn(m.Subject, m.Reply)
+	p = nc.reqs.beginOwn(m.Subject, m.Reply, timed)
 	s := &Subscription{kind: kindInbox, subject: m.Reply, concurrency: 1, request: p}
 	s.max.Store(1)
 	if err := nc.register(s, true); err != nil {
@@ -128,18 +128,8 @@ func (nc *Conn) muxRequests() error {
 }
 
 // request sends an open request, when there is a link, and waits for its
-// outcome.
+// outcome; a timeout is one.
 func (nc *Conn) request(ctx context.Context, p *pending, header string, data []byte) (Msg, error) {
-	var timeout <-chan time.Time
-	if _, ok := ctx.Deadline(); !ok {
-		if p.timer == nil {
-			p.timer = time.NewTimer(nc.cfg.requestTimeout)
-		} else {
-			p.timer.Reset(nc.cfg.requestTimeout)
-		}
-		defer p.timer.Stop()
-		timeout = p.timer.C
-	}
 	for {
 		retry, err := nc.reqs.send(nc.out, nc.lender.Load(), p, header, data)
 		if retry == nil && err == nil {
@@ -156,19 +146,21 @@ func (nc *Conn) request(ctx context.Context, p *pending, header string, data []b
 		}
 		select {
 		case <-retry:
+		case o := <-p.done:
+			return o.msg, o.err
 		case <-ctx.Done():
 			return nc.giveUpRequest(p, unsent{context.Cause(ctx)})
-		case <-timeout:
-			return nc.giveUpRequest(p, unsent{timeoutAfter(nc.cfg.requestTimeout)})
 		}
+	}
+	if ctx.Done() == nil { // cheaper than a select
+		o := <-p.done
+		return o.msg, o.err
 	}
 	select {
 	case o := <-p.done:
 		return o.msg, o.err
 	case <-ctx.Done():
 		return nc.giveUpRequest(p, context.Cause(ctx))
-	case <-timeout:
-		return nc.giveUpRequest(p, timeoutAfter(nc.cfg.requestTimeout))
 	}
 }
 

@@ -32,6 +32,7 @@ type requests struct {
 	free  []uint32
 	other map[*pending]struct{} // requests with an inbox of their own
 	count requestCounts
+	overdue
 }
 
 type requestCounts struct{ begun, answered, noResponders, timedOut, cancelled, unknown, open uint64 }
@@ -47,8 +48,11 @@ type pending struct {
 	carried bool // it left on the link before that of at
 	open    bool
 	done    chan outcome // one slot
-	timer   *time.Timer
-	token   [96]byte // memory of reply
+	token   [96]byte     // memory of reply
+
+	watched       bool          // it stands in overdue, between these two, until limit
+	limit         time.Duration // on the Conn's clock
+	before, after *pending
 }
 
 type outcome struct {
@@ -56,16 +60,19 @@ type outcome struct {
 	err error
 }
 
-func (r *requests) init(inboxPrefix string) { r.prefix = inboxPrefix + "." + rand.Text() + "." }
+func (r *requests) init(inboxPrefix string, timeout time.Duration, clock func() time.Duration) {
+	r.prefix = inboxPrefix + "." + rand.Text() + "."
+	r.timeout, r.clock, r.alarm = timeout, clock, alarmClock(r.expire)
+}
 
 // replyLen is the most that a reply subject has.
 func (r *requests) replyLen() int { return len(r.prefix) + len("ffffffff-ffffffff") }
 
 const hex = "0123456789abcdef"
 
-// begin opens a request. It returns nil if the subscription for replies was
-// refused meanwhile.
-func (r *requests) begin(subject string) *pending {
+// begin opens a request; timed if RequestTimeout is to end it. It returns nil if
+// the subscription for replies was refused meanwhile.
+func (r *requests) begin(subject string, timed bool) *pending {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.mux.Load() == nil {
@@ -87,9 +94,17 @@ func (r *requests) begin(subject string) *pending {
 	b = appendHex(b, p.gen)
 	// The bytes change only when the slot is used again.
 	p.reply = unsafe.String(unsafe.SliceData(b), len(b))
+	r.opened(p, timed)
+	return p
+}
+
+// opened notes a request that was opened; mu held.
+func (r *requests) opened(p *pending, timed bool) {
 	r.count.begun++
 	r.count.open++
-	return p
+	if timed {
+		r.watch(p)
+	}
 }
 
 func appendHex(b []byte, n uint32) []byte {
@@ -128,10 +143,16 @@ func parseToken(b []byte) (slot, gen uint32, ok bool) {
 
 // settle ends an open request; mu held.
 func (r *requests) settle(p *pending, o outcome, counter *uint64) {
+	r.over(p, counter)
+	p.done <- o // has a slot, and is empty while open
+}
+
+// over takes a request that has an outcome off the books; mu held.
+func (r *requests) over(p *pending, counter *uint64) {
 	p.open = false
 	r.count.open--
 	*counter++
-	p.done <- o // has a slot, and is empty while open
+	r.unwatch(p)
 }
 
 // release gives a settled request's slot back.
@@ -154,13 +175,11 @@ func (r *requests) abandon(p *pending, cause error) bool {
 	if !p.open {
 		return false
 	}
-	p.open = false
-	r.count.open--
+	counter := &r.count.cancelled
 	if errors.Is(cause, context.DeadlineExceeded) {
-		r.count.timedOut++
-	} else {
-		r.count.cancelled++
+		counter = &r.count.timedOut
 	}
+	r.over(p, counter)
 	return true
 }
 
@@ -294,6 +313,7 @@ func (r *requests) closeAll() {
 			r.settle(p, outcome{err: unsent{ErrClosed}}, &r.count.cancelled)
 		}
 	})
+	r.alarm(0)
 }
 
 // refused ends the oldest request whose publish the server did not permit.
@@ -349,7 +369,7 @@ const ownSlot = 1<<32 - 1
 func (p *pending) own() bool { return p.slot == ownSlot }
 
 // beginOwn opens a request whose reply comes to a subscription of its own.
-func (r *requests) beginOwn(subject, reply string) *pending {
+func (r *requests) beginOwn(subject, reply string, timed bool) *pending {
 	p := &pending{slot: ownSlot, subject: subject, reply: reply, open: true, done: make(chan outcome, 1)}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -357,8 +377,7 @@ func (r *requests) beginOwn(subject, reply string) *pending {
 		r.other = make(map[*pending]struct{})
 	}
 	r.other[p] = struct{}{}
-	r.count.begun++
-	r.count.open++
+	r.opened(p, timed)
 	return p
 }
 

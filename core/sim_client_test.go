@@ -83,6 +83,11 @@ func (c *simClient) newConn(opts ...Option) {
 	nc.clock, nc.chance = c.now, c.w.Rand().Float64
 	c.no = c.run.newNumber()
 	nc.reqs.prefix = fmt.Sprintf("_INBOX.%d.", c.no)
+	nc.reqs.alarm = func(d time.Duration) {
+		if d > 0 {
+			c.after(d, nc.reqs.expire)
+		}
+	}
 	nc.events.running = true // nobody else delivers them
 	nc.work.active, nc.work.armed = math.MaxInt32, true
 	c.nc, c.born, c.closed, c.closing = nc, c.w.Now(), false, false

@@ -17,8 +17,6 @@ type simReq struct {
 	id    int
 	data  []byte
 	retry <-chan struct{}
-	sent  bool
-	limit time.Duration
 }
 
 func (k *simWork) request(o sim.Op) {
@@ -41,10 +39,8 @@ func (k *simWork) requestOnce(mode int) {
 			c.w.Fail("client %d requests: %v", c.id, err)
 			return
 		}
-		r.p = nc.reqs.begin(subj)
+		r.p = nc.reqs.begin(subj, true)
 	}
-	r.limit = c.now() + nc.cfg.requestTimeout
-	c.after(nc.cfg.requestTimeout, func() {}) // somebody has to look then
 	r.send()
 	k.reqs = append(k.reqs, r)
 }
@@ -61,10 +57,8 @@ func (r *simReq) send() {
 	switch {
 	case err != nil:
 		r.giveUp(unsent{err})
-	case retry != nil:
-		r.retry = retry
 	default:
-		r.sent = true
+		r.retry = retry
 	}
 }
 
@@ -84,14 +78,6 @@ func (r *simReq) poll() (over bool) {
 		r.finish(o)
 		return true
 	default:
-	}
-	if r.c.now() >= r.limit {
-		cause := error(context.DeadlineExceeded)
-		if !r.sent {
-			cause = unsent{cause}
-		}
-		r.giveUp(cause)
-		return r.poll()
 	}
 	return false
 }
