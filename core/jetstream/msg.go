@@ -2,6 +2,7 @@ package jetstream
 
 import (
 	"context"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -90,6 +91,25 @@ func (m *Msg) Msg() nats.Msg {
 		c.Subject, c.Header, c.Data = m.Subject, m.Header, m.Data
 	}
 	return c
+}
+
+// DropContent lets go of subject, header and data, and of their memory: for a
+// message that is acknowledged much later. What is left can be acknowledged, and
+// has its Metadata. Not together with other calls on m.
+func (m *Msg) DropContent() {
+	if m == nil {
+		return
+	}
+	m.Subject, m.Header, m.Data = "", nats.Header{}, nil
+	if m.state == nil {
+		return
+	}
+	c := &m.state.core
+	c.Subject, c.Header, c.Data = "", nats.Header{}, nil
+	c.Reply = strings.Clone(c.Reply) // it stood in the same memory
+	if m.state.ack == nil {
+		m.state.meta.Store(nil) // so did its names; it is read anew
+	}
 }
 
 // Context returns the Tracer's context of the delivery; without a Tracer it is

@@ -3,7 +3,9 @@ package jetstream_test
 import (
 	"context"
 	"errors"
+	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -289,4 +291,53 @@ func TestNewMsg(t *testing.T) {
 	if _, err := zero.Metadata(); !errors.Is(err, jetstream.ErrNotJSMessage) {
 		t.Error(err)
 	}
+}
+
+// TestDropContent: what is kept for its acknowledgement only takes no more memory
+// than that.
+func TestDropContent(t *testing.T) {
+	t.Parallel()
+	const count, size = 200, 64 << 10
+	js, _ := run(t)
+	c := worker(t, js, jetstream.ConsumerConfig{AckWait: time.Hour})
+	for range count {
+		publish(t, js, "s.a", strings.Repeat("x", size))
+	}
+	var freed atomic.Int64
+	var kept []*jetstream.Msg
+	for m, err := range c.Fetch(in(t, 10*time.Second), count) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		before, err := m.Metadata()
+		if err != nil {
+			t.Fatal(err)
+		}
+		runtime.AddCleanup(&m.Data[0], func(int) { freed.Add(1) }, 0)
+		m.DropContent()
+		after, err := m.Metadata()
+		if err != nil || before.Sequence != after.Sequence || after.Consumer != "C" || m.Subject != "" || m.Data != nil || m.Msg().Size() != 0 {
+			t.Fatalf("left of it: %+v, %+v, %v", m, after, err)
+		}
+		kept = append(kept, m)
+	}
+	for range 100 {
+		if freed.Load() >= count-1 { // the last may be in a register
+			break
+		}
+		runtime.GC()
+		runtime.Gosched()
+	}
+	if n := freed.Load(); n < count-1 {
+		t.Errorf("the memory of %d of %d messages was freed", n, count)
+	}
+	for _, m := range kept {
+		if err := m.Ack(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, c, "all acknowledged", acked(count))
+	var none *jetstream.Msg
+	none.DropContent()
+	new(jetstream.Msg).DropContent()
 }
