@@ -5,7 +5,7 @@ import "time"
 // StreamInfo is what the server tells about a stream.
 type StreamInfo struct {
 	Config     StreamConfig        `json:"config"`
-	Created    time.Time           `json:"created"`
+	Created    time.Time           `json:"created"` // tells it from one of the same name that was made later
 	State      StreamState         `json:"state"`
 	Domain     string              `json:"domain,omitempty"`
 	Cluster    *ClusterInfo        `json:"cluster,omitempty"`
@@ -113,7 +113,7 @@ type MigrationStatus struct {
 type ConsumerInfo struct {
 	Stream         string               `json:"stream_name"`
 	Name           string               `json:"name"`
-	Created        time.Time            `json:"created"`
+	Created        time.Time            `json:"created"` // tells it from one of the same name that was made later
 	Config         ConsumerConfig       `json:"config"`
 	Delivered      SequenceInfo         `json:"delivered"`
 	AckFloor       SequenceInfo         `json:"ack_floor"` // everything up to it is acknowledged

@@ -23,6 +23,13 @@ var (
 	// ErrConsumerDeleted ends a session: the consumer does not exist any more, or
 	// never did.
 	ErrConsumerDeleted = errors.New("jetstream: consumer deleted")
+	// ErrConsumerRecreated: a consumer of that name was made after this one was
+	// deleted, and the session goes on with it. Messages that were taken before
+	// are of the old one: to acknowledge them now would be told to the new one.
+	ErrConsumerRecreated = errors.New("jetstream: the consumer was deleted and made anew")
+	// ErrStreamRecreated comes with it if the stream is another one, too: the
+	// same sequences are other messages.
+	ErrStreamRecreated = errors.New("jetstream: the stream was deleted and made anew")
 	// ErrConsumerLeadershipChanged: another server is responsible for the
 	// consumer. Healed.
 	ErrConsumerLeadershipChanged = errors.New("jetstream: consumer leadership changed")

@@ -27,7 +27,13 @@ func (c *Consumer) openAhead(op string, opts []PullOption, handler func(*Msg)) (
 	if err != nil {
 		return nil, c.failed(op, err)
 	}
-	return c.open(op, cfg, cfg.machine(), handler)
+	machine := cfg.machine()
+	if !c.nobodys() {
+		if info := c.info.Load(); info != nil {
+			machine.Created, machine.Delivered = info.Created, info.Delivered.Consumer
+		}
+	}
+	return c.open(op, cfg, machine, handler)
 }
 
 // Receiver is an open session that pulls ahead, for loops that are not yours:

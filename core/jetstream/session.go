@@ -23,6 +23,7 @@ import (
 // Messages go to the handler on the worker that has them, or into a queue.
 type session struct {
 	stream   *Stream
+	handle   *Consumer
 	nc       *nats.Conn
 	consumer string
 	cfg      pullConfig
@@ -31,6 +32,8 @@ type session struct {
 	subject  string     // of pulls
 	prefix   string     // of their reply subjects
 	began    time.Time
+	// streamBorn is when the stream was made, as its handle knows it; or zero.
+	streamBorn time.Time
 
 	mu      sync.Mutex // guards all below; never held across a publish or user code
 	sub     *nats.Subscription
@@ -77,13 +80,16 @@ func (c *Consumer) open(op string, cfg pullConfig, machine pull.Config, handler 
 	}
 	info := c.info.Load()
 	s := &session{
-		stream: c.stream, nc: js.nc, consumer: c.name, cfg: cfg, handler: handler,
+		stream: c.stream, handle: c, nc: js.nc, consumer: c.name, cfg: cfg, handler: handler,
 		keeps:   info != nil && info.Config.AckPolicy == AckNonePolicy,
 		subject: js.APISubject("CONSUMER.MSG.NEXT." + c.stream.name + "." + c.name),
 		prefix:  js.nc.NewInbox() + ".",
 		began:   time.Now(),
 		due:     never,
 		wake:    make(chan struct{}, 1), ended: make(chan struct{}), taken: make(chan struct{}),
+	}
+	if known := c.stream.info.Load(); known != nil {
+		s.streamBorn = known.Created
 	}
 	machine.Seed = rand.Uint64()
 	if machine.Once {
@@ -244,7 +250,8 @@ func (s *session) failed(err error) error {
 	return call{op: "pull from", stream: s.stream.name, consumer: s.consumer}.failed(err)
 }
 
-// check finds out whether the consumer exists, when nobody answers for it.
+// check asks for the consumer: when nobody answers for it, whether it exists; when
+// its numbers begin again, whether it is another one.
 func (s *session) check() {
 	ctx, cancel := context.WithCancel(context.Background())
 	s.mu.Lock()
@@ -257,14 +264,40 @@ func (s *session) check() {
 	s.mu.Unlock()
 	go func() {
 		defer cancel()
-		_, err := s.stream.consumerInfo(ctx, s.consumer)
+		info, err := s.stream.consumerInfo(ctx, s.consumer)
 		gone := errors.Is(err, ErrConsumerNotFound) || errors.Is(err, ErrStreamNotFound)
+		var before time.Time
+		anew := false
 		s.mu.Lock()
 		s.gone = err
 		s.machine.Checked(s.now(), gone, "")
+		switch {
+		case err == nil:
+			before, anew = s.machine.Found(info.Created)
+			s.handle.info.Store(info)
+		case errors.Is(err, nats.ErrPermission):
+			s.machine.Trust()
+		}
 		s.mu.Unlock()
+		if anew {
+			s.tellAnew(ctx, before)
+		}
 		s.step()
 	}()
+}
+
+// tellAnew tells that the consumer is another one, and whether the stream is. A
+// stream that was made later than the old consumer is not the one which that was
+// of; the time that the handle knows, if any, guards against clocks that differ.
+func (s *session) tellAnew(ctx context.Context, before time.Time) {
+	err := ErrConsumerRecreated
+	info, infoErr := s.stream.js.streamInfo(ctx, call{op: "info of stream", stream: s.stream.name}, streamQuery{})
+	if infoErr == nil && info.Created.After(before) && !info.Created.Equal(s.streamBorn) {
+		err = both{ErrConsumerRecreated, ErrStreamRecreated}
+	}
+	if ctx.Err() == nil { // else the session is over
+		s.tell(err)
+	}
 }
 
 // event hears of links, and of the subscription's end.

@@ -99,6 +99,18 @@ func (l *errorLog) want(t testing.TB, n int, target error) {
 	}
 }
 
+// of counts those that are target.
+func (l *errorLog) of(target error) (n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, err := range l.all {
+		if errors.Is(err, target) {
+			n++
+		}
+	}
+	return n
+}
+
 // Every status is answered at once: by another pull, or by the end.
 func TestSessionAnswersStatuses(t *testing.T) {
 	for status, c := range map[string]struct{ told, end error }{

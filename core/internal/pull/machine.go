@@ -19,8 +19,12 @@ type Config struct {
 	Once         bool
 	NoWait       bool // with Once: what is there now
 	Deadline     time.Duration
-	EndOnSilence bool   // a missing heartbeat ends the session
-	Seed         uint64 // spreads retries of sessions that met the same fault
+	EndOnSilence bool // a missing heartbeat ends the session
+	// Created is when the consumer was made, and Delivered how much it had
+	// delivered when that was heard; zero if another one is not to be noticed.
+	Created   time.Time
+	Delivered uint64
+	Seed      uint64 // spreads retries of sessions that met the same fault
 }
 
 const (
@@ -91,7 +95,8 @@ type Machine struct {
 	maxBatch, maxBytes int // limits of the consumer; 0: not known
 	maxExpires         time.Duration
 
-	check     bool // ask whether the consumer exists
+	origin    origin
+	check     bool // ask whether the consumer exists, and when it was made
 	checking  bool
 	checkedAt time.Duration
 	missing   int // answers in a row that it does not
@@ -103,7 +108,9 @@ type Machine struct {
 }
 
 // New begins a session. No link is up before LinkUp.
-func New(cfg Config) *Machine { return &Machine{cfg: cfg, trouble: Disconnected} }
+func New(cfg Config) *Machine {
+	return &Machine{cfg: cfg, trouble: Disconnected, origin: origin{created: cfg.Created, highest: cfg.Delivered}}
+}
 
 // LinkUp notes a new link. What is in the connection's queue is what came so
 // far; the pulls of earlier links are gone, or nearly so.

@@ -11,7 +11,7 @@ type Kind uint8
 const (
 	Wait  Kind = iota // call Tick at Action.At, if nothing happens before
 	Pull              // send Action.Request
-	Check             // find out whether the consumer exists, and call Checked
+	Check             // ask for the consumer, and call Checked; Found too if it exists
 	Tell              // something was wrong: Reason and Text
 	End               // nothing more will come: Reason and Text
 )
