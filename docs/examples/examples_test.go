@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	nats "github.com/perigee-go/nats/core"
+	"github.com/perigee-go/nats/core/jetstream"
 	"github.com/perigee-go/nats/orbit/natstest"
 )
 
@@ -151,17 +153,48 @@ func testDemo(t *testing.T, dir string) {
 	if strings.Contains(got, "\x1b") {
 		t.Error("colours without a terminal")
 	}
+	for _, want := range []string{"duplicate: true", "ErrWrongLastSequence", "each order was taken once", "lost          0 of", "made anew"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%q is missing in\n%s", want, got)
+		}
+	}
 	got = run(t, command(t, dir, "demo", "-cluster", "3"), "")
 	if !strings.Contains(got, "of which 0 failed") {
 		t.Errorf("the rolling restart is missing in\n%s", got)
 	}
-	srv := natstest.Run(t)
-	got = run(t, command(t, dir, "demo", "-url", srv.URL()), "")
-	if !strings.Contains(got, "skipped") {
-		t.Errorf("the restart of a server that is not its own was not skipped in\n%s", got)
+	if !strings.Contains(got, "in 3 replicas") || !strings.Contains(got, "leads now") {
+		t.Errorf("the replicated stream is missing in\n%s", got)
 	}
+	testDemoWithURL(t, dir)
 	if runtime.GOOS != "windows" {
 		run(t, command(t, dir, "demo", "-serve"), "Ctrl-C ends it.")
+	}
+}
+
+// testDemoWithURL runs the demo with servers that are not its own: they are not
+// stopped, and nothing is left on them.
+func testDemoWithURL(t *testing.T, dir string) {
+	srv := natstest.Run(t)
+	got := run(t, command(t, dir, "demo", "-url", srv.URL()), "")
+	if n := strings.Count(got, "no JetStream"); n != 6 || strings.Count(got, "skipped") != 7 {
+		t.Errorf("%d acts say that there is no JetStream, want 6 and the restart to be skipped, in\n%s", n, got)
+	}
+	srv = natstest.Run(t, natstest.JetStream())
+	got = run(t, command(t, dir, "demo", "-url", srv.URL()), "")
+	if strings.Count(got, "skipped") != 2 || !strings.Contains(got, "duplicate: true") {
+		t.Errorf("more or less than both restarts was skipped in\n%s", got)
+	}
+	nc, err := nats.Connect(t.Context(), srv.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info, err := js.AccountInfo(t.Context()); err != nil || info.Streams != 0 {
+		t.Errorf("left behind: %+v, %v", info, err)
 	}
 }
 

@@ -6,7 +6,8 @@
 //	go run ./demo -serve                 leaves the server running
 //
 // It exits with 1 when something is not as it should be. Read it in this order:
-// main.go, acts.go, trouble.go, secure.go, cluster.go, ledger.go.
+// main.go, acts.go, trouble.go, secure.go, streams.go, streamtrouble.go, cluster.go,
+// ledger.go.
 package main
 
 import (
@@ -72,6 +73,7 @@ func run(ctx context.Context, url string, cluster int, serve bool) error {
 		if d.nc != nil {
 			d.nc.Close() // after a failure; Drain has closed it otherwise
 		}
+		d.store.abandon()
 	}()
 	for i, a := range acts {
 		if err := d.play(ctx, i+1, a); err != nil {
@@ -99,8 +101,8 @@ func (d *demo) embed(servers int) (stop func(), err error) {
 		d.out.note("embedded nats-server started in %s", duration(time.Since(begin)))
 		return srv.Stop, nil
 	}
-	// A lame duck leaves its clients time to go: here 2.5 s, by default 10.
-	c, err := natstest.StartCluster(servers, natstest.Name("demo"), natstest.LameDuck(3*time.Second, 2500*time.Millisecond))
+	// A lame duck leaves its clients time to go: here 1.5 s, by default 10.
+	c, err := natstest.StartCluster(servers, natstest.Name("demo"), natstest.LameDuck(2*time.Second, 1500*time.Millisecond))
 	if err != nil {
 		return nil, err
 	}
@@ -118,6 +120,7 @@ type demo struct {
 	prefix  string // of all subjects, so that a server of yours is not disturbed
 	events  *eventLog
 	nc      *nats.Conn // made by the first act
+	store   *store     // made by the first act of JetStream; nil if there is none
 
 	published, requested int // by the acts, to be compared with the ledger
 }
@@ -145,6 +148,12 @@ var acts = []act{
 	{"restart", restart},
 	{"TLS", overTLS},
 	{"WebSocket", overWebSocket},
+	{"a stream and a consumer", makeStream},
+	{"receipts and duplicates", withStream(receipts)},
+	{"optimistic updates", withStream(optimistic)},
+	{"a batch, a loop, a handler", withStream(consume)},
+	{"a restart under a consumer", withStream(consumeThroughRestart)},
+	{"a consumer that is made anew", withStream(madeAnew)},
 	{"the ledger", ledger},
 	{"drain and close", drainConnection},
 }
