@@ -163,7 +163,7 @@ func (c *checker) check(t *testing.T, block string) {
 }
 
 // guides are the pages that a user reads; see names.
-var guides = []string{"connecting.md", "reconnect.md", "subscriptions.md", "request-reply.md", "publishing.md", "consuming.md", "errors.md", "ledger.md", "reliability.md"}
+var guides = []string{"connecting.md", "reconnect.md", "subscriptions.md", "request-reply.md", "jetstream.md", "publishing.md", "consuming.md", "errors.md", "ledger.md", "reliability.md"}
 
 // TestPagesNameWhatExists looks up what the guides call by name: `Connect`,
 // `Conn.Flush`, `nats.Timeout(d)`.
