@@ -211,7 +211,10 @@ func (s *Stream) UnpinConsumer(ctx context.Context, name, group string) error {
 	req := struct {
 		Group string `json:"group"`
 	}{group}
-	c := call{op: "unpin consumer", consumer: name, level: 1, feature: "a priority group"}
+	c := call{op: "unpin consumer", stream: s.Name(), consumer: name, level: 1, feature: "a priority group"}
+	if !groupName.MatchString(group) {
+		return c.failed(&OptionError{"group", groupProblem})
+	}
 	return s.consumerCall(ctx, c, "CONSUMER.UNPIN.", req, nil)
 }
 

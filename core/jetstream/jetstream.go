@@ -3,7 +3,6 @@ package jetstream
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -26,7 +25,7 @@ type JetStream struct {
 	sessions sessions // that consume
 }
 
-var errNilConn = errors.New("jetstream: the connection is nil")
+var errNilConn = &OptionError{"nc", "is nil"}
 
 // New makes a handle over nc. It asks nothing of the server: AccountInfo tells
 // whether there is JetStream.

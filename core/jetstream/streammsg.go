@@ -95,7 +95,7 @@ func (s *Stream) GetMsg(ctx context.Context, seq uint64, opts ...GetMsgOption) (
 // GetLastMsgForSubject reads the newest message of a subject, which may have
 // wildcards; ErrMsgNotFound. See GetMsg.
 func (s *Stream) GetLastMsgForSubject(ctx context.Context, subj string, opts ...GetMsgOption) (RawStreamMsg, error) {
-	c := call{op: "get last message of " + strconv.Quote(subj) + " of stream", stream: s.Name()}
+	c := call{op: "get last message of " + quote(subj) + " of stream", stream: s.Name()}
 	q, err := newStreamQuery(opts)
 	if p := subject.CheckSubscribe(subj); p != "" {
 		err = errors.Join(err, &nats.SubjectError{Subject: subj, Problem: p})
