@@ -56,7 +56,11 @@ func (s *Stream) SecureDeleteMsg(ctx context.Context, seq uint64) error {
 
 func (s *Stream) deleteMsg(ctx context.Context, op string, seq uint64, noErase bool) error {
 	c := call{op: op + " " + strconv.FormatUint(seq, 10) + " of stream", stream: s.Name()}
-	if err := checkStreamName(s.Name()); err != nil {
+	err := checkStreamName(s.Name())
+	if seq == 0 {
+		err = errors.Join(err, &OptionError{"seq", "is 0"})
+	}
+	if err != nil {
 		return c.failed(err)
 	}
 	req := struct {
