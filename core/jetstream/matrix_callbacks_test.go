@@ -12,6 +12,7 @@ import (
 
 	nats "github.com/perigee-go/nats/core"
 	"github.com/perigee-go/nats/core/internal/exported"
+	"github.com/perigee-go/nats/core/internal/fakeserver"
 	"github.com/perigee-go/nats/core/internal/figure"
 )
 
@@ -94,8 +95,12 @@ func callbacks() []callback {
 		{"handler of many", "Consumer.Consume", func(r *reentry) { inHandler(r); r.pullOpts = []PullOption{Concurrency(3)} }, handled},
 		{"handler, the last of StopAfter", "Consumer.Consume", func(r *reentry) { inHandler(r); r.pullOpts = []PullOption{StopAfter(1)} }, handled},
 		{"handler, behind Drain", "Consumer.Consume", inHandler, func(r *reentry) {
-			go func() { _ = r.running.Drain(r.bound(time.Minute)) }()
-			r.deliver("H")
+			r.srv.On("UNSUB", func(*fakeserver.Peer, *fakeserver.Op) bool { // it was on its way
+				r.srv.On("UNSUB", nil)
+				r.deliverNow("H")
+				return false
+			})
+			_ = r.running.Drain(r.bound(time.Minute))
 		}},
 		{"ErrorHandler, a status", "ErrorHandler", errorHandler, func(r *reentry) {
 			r.srv.Deliver(r.inbox["H"], "", "NATS/1.0 409 Leadership Change\r\n\r\n", "")

@@ -144,13 +144,18 @@ func (s *stage) must(err error) {
 
 // deliver sends a message to the session of a consumer.
 func (s *stage) deliver(consumer string) {
+	s.deliverNow(consumer)
+	synctest.Wait()
+}
+
+// deliverNow is deliver from a hook.
+func (s *stage) deliverNow(consumer string) {
 	s.mu.Lock()
 	reply := s.inbox[consumer]
 	s.mu.Unlock()
 	p := s.srv.Peer()
 	inbox := reply[:strings.LastIndexByte(reply, '.')] + ".*"
 	p.Msg("orders.new", p.SID(inbox), "$JS.ACK.S."+consumer+".1.1.1.0.0", "", "data")
-	synctest.Wait()
 }
 
 // script changes what the server answers.
