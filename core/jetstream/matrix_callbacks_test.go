@@ -19,7 +19,6 @@ import (
 // reentry is a stage with a callback of which one call makes the call under test.
 type reentry struct {
 	*stage
-	opts     []nats.Option
 	handler  func(*Msg)
 	pullOpts []PullOption
 	armed    atomic.Bool
@@ -257,7 +256,7 @@ func reenter(t *testing.T, x *matrix, cb callback, m method, own bool) {
 		defer cancel()
 		_ = x.call(r.stage, cb.name, m, ctx, within)
 	}
-	r.connect(r.opts...)
+	r.connect()
 	defer func() {
 		_ = r.nc.Close()
 		pass(time.Minute)

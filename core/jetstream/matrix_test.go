@@ -7,6 +7,7 @@ import (
 	"os"
 	"reflect"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -59,6 +60,7 @@ type stage struct {
 	t     *testing.T
 	net   *fakeserver.Net
 	srv   *fakeserver.Server
+	opts  []nats.Option
 	nc    *nats.Conn
 	js    *JetStream
 	block chan struct{} // closed when the call under test is over
@@ -111,7 +113,7 @@ func newStage(t *testing.T) *stage {
 
 // connect makes what methods are called on.
 func (s *stage) connect(opts ...nats.Option) {
-	opts = append([]nats.Option{nats.UseDialer(s.net), nats.Logger(nil)}, opts...)
+	opts = slices.Concat([]nats.Option{nats.UseDialer(s.net), nats.Logger(nil)}, s.opts, opts)
 	nc, err := nats.Connect(s.t.Context(), s.srv.URL(), opts...)
 	s.must(err)
 	s.nc = nc
@@ -238,6 +240,7 @@ func isTyped(err error) bool {
 		nats.ErrSubscriptionClosed, nats.ErrReconnectBufExceeded, nats.ErrStaleConnection, nats.ErrInvalidOption, nats.ErrMsgNotBound,
 		ErrInvalidResponse, ErrInvalidPubAck, ErrNotPushConsumer, ErrNotPullConsumer, ErrStreamNotFound, ErrRequiredAPILevel,
 		ErrConsumptionEnded, ErrConsumerDeleted, ErrMsgAlreadyAckd, ErrNoLeader, ErrNoHeartbeat, ErrNoMessages, ErrNotJSMessage, ErrStreamRegressed,
+		ErrBatchTooLarge, ErrPinIDMismatch, ErrMaxWaiting, ErrMaxBytesExceeded, ErrConsumerLeadershipChanged, ErrServerShutdown,
 	} {
 		if errors.Is(err, known) {
 			return true
