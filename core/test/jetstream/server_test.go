@@ -301,3 +301,27 @@ func TestEnumerationsOfTheServer(t *testing.T) {
 		t.Errorf("only %d names were compared", names)
 	}
 }
+
+// TestHeaderNamesOfTheServer: each name is spelled as the server spells it.
+func TestHeaderNamesOfTheServer(t *testing.T) {
+	for ours, theirs := range map[string]string{
+		jetstream.MsgIDHeader: server.JSMsgId, jetstream.MsgTTLHeader: server.JSMessageTTL, jetstream.MsgRollupHeader: server.JSMsgRollup,
+		jetstream.ExpectedStreamHeader: server.JSExpectedStream, jetstream.ExpectedLastMsgIDHeader: server.JSExpectedLastMsgId,
+		jetstream.ExpectedLastSeqHeader: server.JSExpectedLastSeq, jetstream.ExpectedLastSubjSeqHeader: server.JSExpectedLastSubjSeq,
+		jetstream.ExpectedLastSubjSeqSubjHeader: server.JSExpectedLastSubjSeqSubj,
+		jetstream.StreamHeader:                  server.JSStream, jetstream.SubjectHeader: server.JSSubject, jetstream.SequenceHeader: server.JSSequence,
+		jetstream.TimeStampHeader: server.JSTimeStamp, jetstream.LastSequenceHeader: server.JSLastSequence, jetstream.NumPendingHeader: server.JSNumPending,
+		jetstream.UpToSequenceHeader: server.JSUpToSequence, jetstream.MarkerReasonHeader: server.JSMarkerReason, jetstream.MsgSizeHeader: server.JSMsgSize,
+		jetstream.PinIDHeader:   server.JSPullRequestNatsPinId,
+		jetstream.BatchIDHeader: server.JSBatchId, jetstream.BatchSequenceHeader: server.JSBatchSeq, jetstream.BatchCommitHeader: server.JSBatchCommit,
+		jetstream.IncrHeader: server.JSMessageIncr, jetstream.CounterSourcesHeader: server.JSMessageCounterSources,
+		jetstream.ScheduleHeader: server.JSSchedulePattern, jetstream.ScheduleTargetHeader: server.JSScheduleTarget, jetstream.ScheduleSourceHeader: server.JSScheduleSource,
+		jetstream.ScheduleTTLHeader: server.JSScheduleTTL, jetstream.ScheduleTimeZoneHeader: server.JSScheduleTimeZone,
+		jetstream.ScheduleRollupHeader: server.JSScheduleRollup, jetstream.SchedulerHeader: server.JSScheduler, jetstream.ScheduleNextHeader: server.JSScheduleNext,
+		jetstream.RequiredAPILevelHeader: server.JSRequiredApiLevel,
+	} {
+		if ours != theirs {
+			t.Errorf("%q is %q there", ours, theirs)
+		}
+	}
+}
