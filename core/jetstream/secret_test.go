@@ -3,6 +3,7 @@ package jetstream
 import (
 	"context"
 	"fmt"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -72,9 +73,6 @@ func TestNoSecretShows(t *testing.T) {
 					}
 					_, err := s.js.Publish(ctx, "s", []byte(secret), MsgID("id"))
 					shows("Publish", fmt.Sprintf("%v %+v", err, err))
-					for _, v := range []any{s.js, s.stream, s.pull, s.push, s.rec, s.running, s.msg} {
-						shows(fmt.Sprintf("%T", v), fmt.Sprintf("%v %+v %#v %s", v, v, v, v))
-					}
 					shows("the Tracer", w.all())
 					if w.all() == "" {
 						t.Error("nothing was traced")
@@ -83,8 +81,33 @@ func TestNoSecretShows(t *testing.T) {
 					_ = s.nc.Close()
 					s.srv.Hang(false)
 					pass(time.Minute)
+					for _, v := range []any{s.js, s.stream, s.pull, s.push, s.rec, s.running, s.msg} {
+						shows(fmt.Sprintf("%T", v), fmt.Sprintf("%v %+v %#v %s", v, v, v, v))
+					}
 				})
 			})
 		}
+	}
+}
+
+// TestHandlesCanBePrinted: whoever logs a handle does not read a map that changes
+// meanwhile, which would end the process.
+func TestHandlesCanBePrinted(t *testing.T) {
+	var visit func(path string, typ reflect.Type)
+	visit = func(path string, typ reflect.Type) {
+		switch typ.Kind() {
+		case reflect.Map:
+			t.Errorf("%s is a map in the handle", path)
+		case reflect.Struct:
+			for f := range typ.Fields() {
+				visit(path+"."+f.Name, f.Type)
+			}
+		}
+	}
+	for _, typ := range []reflect.Type{
+		reflect.TypeFor[JetStream](), reflect.TypeFor[Stream](), reflect.TypeFor[Consumer](), reflect.TypeFor[PushConsumer](),
+		reflect.TypeFor[Receiver](), reflect.TypeFor[Consumption](),
+	} {
+		visit(typ.Name(), typ)
 	}
 }
