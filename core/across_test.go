@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/perigee-go/nats/core/internal/exported"
 	"github.com/perigee-go/nats/core/internal/fakeserver"
 )
 
@@ -36,7 +37,7 @@ func TestNoWallClock(t *testing.T) {
 		case "fakeserver", "simnet", "leakcheck", "figure", "sim":
 			continue // of tests
 		}
-		fset, files := source(t, dir)
+		fset, files := exported.Source(t, dir)
 		for _, f := range files {
 			ast.Inspect(f, func(n ast.Node) bool {
 				sel, ok := n.(*ast.SelectorExpr)
@@ -88,7 +89,7 @@ var sentinels = map[string]error{
 // TestErrorIdentity: each sentinel, and each typed error, is found through
 // everything that wraps errors, and none is taken for another. reliability L3
 func TestErrorIdentity(t *testing.T) {
-	_, files := source(t, ".")
+	_, files := exported.Source(t, ".")
 	for _, f := range files {
 		ast.Inspect(f, func(n ast.Node) bool {
 			if v, ok := n.(*ast.ValueSpec); ok {

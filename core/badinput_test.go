@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/perigee-go/nats/core/internal/exported"
 	"github.com/perigee-go/nats/core/internal/fakeserver"
 	"github.com/perigee-go/nats/core/internal/figure"
 )
@@ -295,20 +296,20 @@ func corpusIsComplete(t *testing.T, c *corpus) {
 		"Header.Del": "likewise", "Msg.Equal": "any message", "Msg.Bind": "nil is the same as unbound", "Conn.OnDrain": "nil is none",
 		"Auth.Format": "called by fmt",
 	}
-	for _, f := range exportedFuncs(t) {
-		_, method, _ := strings.Cut(f.name, ".")
-		if len(f.params) == 0 || method == "Is" || c.on[f.name] {
+	for _, f := range exported.Funcs(t, ".") {
+		_, method, _ := strings.Cut(f.Name, ".")
+		if len(f.Params) == 0 || method == "Is" || c.on[f.Name] {
 			continue
 		}
-		if harmless[f.name] == "" {
-			t.Errorf("%s(%s) has no case of bad input", f.name, strings.Join(f.params, ", "))
+		if harmless[f.Name] == "" {
+			t.Errorf("%s(%s) has no case of bad input", f.Name, strings.Join(f.Params, ", "))
 		}
 	}
 	for name := range c.on {
 		if strings.HasPrefix(name, "server ") {
 			continue
 		}
-		if !slices.ContainsFunc(exportedFuncs(t), func(f exportedFunc) bool { return f.name == name }) {
+		if !slices.ContainsFunc(exported.Funcs(t, "."), func(f exported.Func) bool { return f.Name == name }) {
 			t.Errorf("there are cases of %s, which is not there", name)
 		}
 	}

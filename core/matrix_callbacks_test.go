@@ -15,6 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/perigee-go/nats/core/internal/exported"
 	"github.com/perigee-go/nats/core/internal/fakeserver"
 	"github.com/perigee-go/nats/core/internal/figure"
 )
@@ -382,8 +383,8 @@ func TestCallbacksAreComplete(t *testing.T) {
 		"Header.All": "reads only", "Auth.Format": "reads only",
 		"Conn.Tracer": "gives it back", "Conn.Logger": "gives it back",
 	}
-	for _, f := range exportedFuncs(t) {
-		takes := slices.ContainsFunc(slices.Concat(f.params, f.results), func(s string) bool {
+	for _, f := range exported.Funcs(t, ".") {
+		takes := slices.ContainsFunc(slices.Concat(f.Params, f.Results), func(s string) bool {
 			for _, code := range []string{"func(", "Handler", "Dialer", "Tracer", "Provider", "*slog.Logger", "*tls.Config", "iter."} {
 				if strings.Contains(s, code) {
 					return true
@@ -391,8 +392,8 @@ func TestCallbacksAreComplete(t *testing.T) {
 			}
 			return false
 		})
-		if takes && !slices.Contains(have, f.name) && passive[f.name] == "" {
-			t.Errorf("%s takes users' code and is not in the matrix", f.name)
+		if takes && !slices.Contains(have, f.Name) && passive[f.Name] == "" {
+			t.Errorf("%s takes users' code and is not in the matrix", f.Name)
 		}
 	}
 }

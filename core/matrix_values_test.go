@@ -7,6 +7,8 @@ import (
 	"reflect"
 	"slices"
 	"testing"
+
+	"github.com/perigee-go/nats/core/internal/exported"
 )
 
 // zeroValues are the exported types that are no interfaces and no functions, as
@@ -35,7 +37,7 @@ func TestZeroValues(t *testing.T) {
 		}
 		names = append(names, typ.Name())
 	}
-	for _, name := range exportedTypes(t) {
+	for _, name := range exported.Types(t, ".") {
 		switch name {
 		case "ConnSubOption", "Option", "SubOption", "Dialer", "Event", "InProcessProvider", "Tracer", // interfaces
 			"SignatureHandler", "UserJWTHandler": // functions

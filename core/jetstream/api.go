@@ -5,14 +5,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"strconv"
 
 	nats "github.com/perigee-go/nats/core"
 )
 
 var (
-	errNilContext = errors.New("jetstream: the context is nil")
-	errNoHandle   = errors.New("jetstream: the handle is nil, or was not made by New")
+	errNilContext = &OptionError{"ctx", "is nil"}
+	errNoHandle   = &OptionError{"handle", "is nil, or was not made by New"}
 	errNobody     = fmt.Errorf("%w, or there is no such domain or prefix", ErrJetStreamNotEnabled)
 )
 
@@ -28,7 +29,7 @@ type call struct {
 func (c call) failed(err error) error {
 	op := c.op
 	if c.consumer != "" {
-		op += " " + strconv.Quote(c.consumer) + " of stream"
+		op += " " + quote(c.consumer) + " of stream"
 	}
 	return opError(err, op, c.stream)
 }
@@ -53,10 +54,10 @@ func (js *JetStream) Request(ctx context.Context, subject string, req, resp any,
 			errs = append(errs, &OptionError{"nil", "an option is nil"})
 		}
 	}
-	if err := errors.Join(errs...); err != nil {
-		return err
+	c := call{op: "request " + quote(subject), level: cfg.level, feature: "the request"}
+	if err := errors.Join(errors.Join(errs...), checkTarget(resp)); err != nil {
+		return c.failed(err)
 	}
-	c := call{op: "request " + strconv.Quote(subject), level: cfg.level, feature: "the request"}
 	return js.api(ctx, c, subject, req, resp)
 }
 
@@ -127,9 +128,20 @@ func (js *JetStream) roundTrip(ctx context.Context, kind nats.OperationKind, c c
 	return reply, err
 }
 
+// checkTarget complains of what nothing can be decoded into.
+func checkTarget(resp any) error {
+	if v := reflect.ValueOf(resp); resp != nil && (v.Kind() != reflect.Pointer || v.IsNil()) {
+		return &OptionError{"resp", "is no pointer, or a nil one"}
+	}
+	return nil
+}
+
 // DecodeResponse does with an answer of the API what Request does: an error in
 // it is an *APIError, all else is decoded into resp.
 func DecodeResponse(m nats.Msg, resp any) error {
+	if err := checkTarget(resp); err != nil {
+		return err
+	}
 	if err := statusError(m); err != nil {
 		return err
 	}

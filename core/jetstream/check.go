@@ -34,7 +34,7 @@ func checkConsumerName(name string) error { return checkName("consumer", name) }
 
 func checkName(what, name string) error {
 	if p := nameProblem(name); p != "" {
-		return fmt.Errorf("%w of a %s, %q: %s", ErrInvalidName, what, name, p)
+		return fmt.Errorf("%w of a %s, %s: %s", ErrInvalidName, what, quote(name), p)
 	}
 	return nil
 }

@@ -1,11 +1,8 @@
 package jetstream
 
-import (
-	"context"
-	"errors"
-)
+import "context"
 
-var errNilHandler = errors.New("jetstream: the handler is nil")
+var errNilHandler = &OptionError{"handler", "is nil"}
 
 // Consumption is a running Consume. Safe for concurrent use.
 type Consumption struct{ s *session }

@@ -8,6 +8,8 @@ import (
 	"github.com/perigee-go/nats/core/internal/subject"
 )
 
+const groupProblem = "must be 1 to 16 letters, digits and /_=-"
+
 var groupName = regexp.MustCompile(`^[a-zA-Z0-9/_=-]{1,16}$`)
 
 // check says what is wrong with a configuration whatever the server.
@@ -30,7 +32,7 @@ func (cfg *ConsumerConfig) check() error {
 	c.addIf(cfg.Replicas < 0 || cfg.Replicas > maxReplicas, "Replicas", "must be 0 to 5")
 	c.duration("PinnedTTL", cfg.PinnedTTL, 0)
 	for i, g := range cfg.PriorityGroups {
-		c.addIf(!groupName.MatchString(g), fmt.Sprintf("PriorityGroups[%d]", i), "must be 1 to 16 letters, digits and /_=-")
+		c.addIf(!groupName.MatchString(g), fmt.Sprintf("PriorityGroups[%d]", i), groupProblem)
 	}
 	if cfg.DeliverSubject == "" {
 		cfg.checkPull(&c)

@@ -46,7 +46,7 @@ func (s *Stream) CreateOrUpdateConsumer(ctx context.Context, cfg ConsumerConfig)
 
 func (s *Stream) putPull(ctx context.Context, op, action string, cfg ConsumerConfig) (*Consumer, error) {
 	if cfg.DeliverSubject != "" {
-		return nil, call{op: op, stream: s.Name(), consumer: cfg.name()}.failed(ErrNotPullConsumer)
+		return nil, call{op: op, stream: s.Name(), consumer: cfg.name()}.failed(both{ErrNotPullConsumer, &ConfigError{"DeliverSubject", "makes it a push consumer"}})
 	}
 	info, err := s.putConsumer(ctx, op, action, cfg)
 	if err != nil {
@@ -75,7 +75,7 @@ func (s *Stream) CreateOrUpdatePushConsumer(ctx context.Context, cfg ConsumerCon
 
 func (s *Stream) putPush(ctx context.Context, op, action string, cfg ConsumerConfig) (*PushConsumer, error) {
 	if cfg.DeliverSubject == "" {
-		return nil, call{op: op, stream: s.Name(), consumer: cfg.name()}.failed(ErrNotPushConsumer)
+		return nil, call{op: op, stream: s.Name(), consumer: cfg.name()}.failed(both{ErrNotPushConsumer, &ConfigError{"DeliverSubject", "is empty"}})
 	}
 	info, err := s.putConsumer(ctx, op, action, cfg)
 	if err != nil {
@@ -211,7 +211,10 @@ func (s *Stream) UnpinConsumer(ctx context.Context, name, group string) error {
 	req := struct {
 		Group string `json:"group"`
 	}{group}
-	c := call{op: "unpin consumer", consumer: name, level: 1, feature: "a priority group"}
+	c := call{op: "unpin consumer", stream: s.Name(), consumer: name, level: 1, feature: "a priority group"}
+	if !groupName.MatchString(group) {
+		return c.failed(&OptionError{"group", groupProblem})
+	}
 	return s.consumerCall(ctx, c, "CONSUMER.UNPIN.", req, nil)
 }
 

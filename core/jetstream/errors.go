@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	nats "github.com/perigee-go/nats/core"
 )
 
 // States of the client's side, for errors.Is. What the server refuses is an
@@ -35,14 +37,21 @@ var (
 	// ErrNoMessages: there is none, and the waiting is over.
 	ErrNoMessages = errors.New("jetstream: no messages")
 	// ErrInvalidName: no stream or consumer can have this name.
-	ErrInvalidName = errors.New("jetstream: invalid name")
+	ErrInvalidName error = invalid("jetstream: invalid name")
 	// ErrInvalidConfig: see ConfigError.
-	ErrInvalidConfig = errors.New("jetstream: invalid configuration")
+	ErrInvalidConfig error = invalid("jetstream: invalid configuration")
 	// ErrInvalidOption: see OptionError.
-	ErrInvalidOption = errors.New("jetstream: invalid option")
+	ErrInvalidOption error = invalid("jetstream: invalid option")
 	// ErrIncompleteList: see IncompleteListError.
 	ErrIncompleteList = errors.New("jetstream: incomplete list")
 )
+
+// invalid is what was refused before anything was sent. It is a
+// nats.ErrInvalidOption, too, so nats.SafeToRetry knows it.
+type invalid string
+
+func (e invalid) Error() string        { return string(e) }
+func (e invalid) Is(target error) bool { return target == nats.ErrInvalidOption }
 
 // ErrorCode is what the server calls err_code. It is an error: a constant for
 // errors.Is and for the cases of a switch.
@@ -134,9 +143,10 @@ func (e *ConfigError) Error() string {
 	return "jetstream: configuration field " + e.Field + ": " + e.Problem
 }
 
-// Is makes it an ErrInvalidConfig, and an ErrInvalidName if that is the matter.
+// Is makes it an ErrInvalidConfig and a nats.ErrInvalidOption, and an
+// ErrInvalidName if that is the matter.
 func (e *ConfigError) Is(target error) bool {
-	return target == ErrInvalidConfig || target == ErrInvalidName && (e.Field == "Name" || e.Field == "Durable")
+	return target == ErrInvalidConfig || target == nats.ErrInvalidOption || target == ErrInvalidName && (e.Field == "Name" || e.Field == "Durable")
 }
 
 // OptionError names an option whose value makes no sense. Several are joined.
@@ -144,8 +154,10 @@ type OptionError struct{ Option, Problem string }
 
 func (e *OptionError) Error() string { return "jetstream: option " + e.Option + ": " + e.Problem }
 
-// Is makes it an ErrInvalidOption.
-func (e *OptionError) Is(target error) bool { return target == ErrInvalidOption }
+// Is makes it an ErrInvalidOption, that of package nats, too.
+func (e *OptionError) Is(target error) bool {
+	return target == ErrInvalidOption || target == nats.ErrInvalidOption
+}
 
 // APILevelError: the server is too old for what was asked of it, and nothing
 // was done. errors.Is makes it an ErrRequiredAPILevel.
@@ -214,9 +226,17 @@ func opError(err error, op, about string) error {
 		return nil
 	}
 	if about != "" {
-		op += " " + strconv.Quote(about)
+		op += " " + quote(about)
 	}
 	return &operationError{op, err}
+}
+
+// quote keeps a name or a subject that is far too long out of logs.
+func quote(s string) string {
+	if len(s) <= maxName {
+		return strconv.Quote(s)
+	}
+	return strconv.Quote(s[:maxName] + "...")
 }
 
 // both is two errors in one line: what happened, and why.

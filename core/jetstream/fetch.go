@@ -113,12 +113,17 @@ func (c *Consumer) Next(ctx context.Context, opts ...FetchOption) (*Msg, error) 
 
 // openNext begins a session for one message, without an end.
 func (c *Consumer) openNext(ctx context.Context, op string, cfg pullConfig) (*session, error) {
-	if ctx == nil {
-		return nil, errNilContext
-	}
 	cfg.messages, cfg.stopAfter = 1, 1
-	if err := cfg.ahead(false); err != nil {
+	if err := errors.Join(cfg.ahead(false), usable(ctx)); err != nil {
 		return nil, c.failed(op, err)
 	}
 	return c.open(op, cfg, cfg.machine(), nil)
+}
+
+// usable complains of a context that nothing can be done with.
+func usable(ctx context.Context) error {
+	if ctx == nil {
+		return errNilContext
+	}
+	return ctx.Err()
 }

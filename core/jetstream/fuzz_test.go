@@ -3,8 +3,10 @@ package jetstream
 import (
 	"errors"
 	"testing"
+	"time"
 
 	nats "github.com/perigee-go/nats/core"
+	"github.com/perigee-go/nats/core/internal/pull"
 )
 
 // FuzzDecode gives what servers may answer to all that reads it: there is an
@@ -40,6 +42,56 @@ func FuzzDecode(f *testing.F) {
 		}
 		if a, err := DecodeAdvisory(m); err != nil && !ours(err) || err == nil && a == nil {
 			t.Errorf("advisory %+v, %v", a, err)
+		}
+	})
+}
+
+// FuzzStatus gives what may come to the inbox of a session to what reads it, and
+// to the machine: it never asks for what makes no sense, and never all the time.
+func FuzzStatus(f *testing.F) {
+	for _, block := range []string{
+		"NATS/1.0 408 Request Timeout\r\nNats-Pending-Messages: 5\r\nNats-Pending-Bytes: 0\r\n\r\n", "NATS/1.0 409 Exceeded MaxRequestBatch of 3\r\n\r\n",
+		"NATS/1.0 409 Exceeded MaxRequestExpires of 2s\r\n\r\n", "NATS/1.0 409 Message Size Exceeds MaxBytes\r\n\r\n", "NATS/1.0 503\r\n\r\n", "NATS/1.0 100 Idle Heartbeat\r\n\r\n",
+	} {
+		f.Add(block, "1", "", uint8(3))
+	}
+	f.Fuzz(func(t *testing.T, block, token, data string, times uint8) {
+		const prefix = "_INBOX.x.1."
+		m := nats.Msg{Subject: prefix + token, Data: []byte(data)}
+		_ = m.Header.UnmarshalText([]byte(block)) // a bad one is none
+		s, ok := readStatus(&m, prefix)
+		if ok && (s.Code == 0 || len(data) > 0 || s.Msgs < 0 || s.Bytes < 0) {
+			t.Errorf("%+v", s)
+		}
+		now := time.Hour
+		machine := pull.New(pull.Config{MaxMessages: 10, MaxBytes: 1000, Threshold: 5, Expiry: 30 * time.Second, Heartbeat: 5 * time.Second})
+		machine.LinkUp(now, 0, 0)
+		pulls := 0
+		for range times {
+			for {
+				a := machine.Next(now)
+				if a.Kind == pull.Wait || a.Kind == pull.End {
+					break
+				}
+				if r := a.Request; a.Kind == pull.Pull {
+					pulls++
+					if r.Batch < 1 || r.Batch > 10 || r.MaxBytes < 1 || r.MaxBytes > 1000 || r.Expires < 1 || r.Heartbeat < 0 {
+						t.Errorf("asks for %+v", r)
+					}
+					if ok { // about each pull
+						s.Token = r.Token
+					}
+				}
+			}
+			if ok {
+				machine.Status(now, s)
+			} else {
+				machine.Noise()
+			}
+			now += time.Millisecond
+		}
+		if pulls > 20 {
+			t.Errorf("%d pulls in %v", pulls, now-time.Hour)
 		}
 	})
 }

@@ -3,7 +3,6 @@ package jetstream
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -19,14 +18,15 @@ type JetStream struct {
 	cfg config
 
 	level     atomic.Int64 // the highest API level a server has told
-	sequences sequences    // of acknowledged publishes
+	sequences *sequences   // of acknowledged publishes
 	idPrefix  string       // of automatic message ids
 	ids       atomic.Uint64
 
-	sessions sessions // that consume
+	// A handle may be printed at any time, so what has maps is behind a pointer.
+	sessions *sessions // that consume
 }
 
-var errNilConn = errors.New("jetstream: the connection is nil")
+var errNilConn = &OptionError{"nc", "is nil"}
 
 // New makes a handle over nc. It asks nothing of the server: AccountInfo tells
 // whether there is JetStream.
@@ -38,7 +38,7 @@ func New(nc *nats.Conn, opts ...Option) (*JetStream, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &JetStream{nc: nc, cfg: cfg, idPrefix: rand.Text() + "-"}, nil
+	return &JetStream{nc: nc, cfg: cfg, idPrefix: rand.Text() + "-", sequences: new(sequences), sessions: new(sessions)}, nil
 }
 
 // Conn returns the connection.

@@ -32,11 +32,15 @@ func (l lister[T]) all(yield func(T, error) bool) {
 	offline := make(map[string]string)
 	seen := make(map[string]bool)
 	var zero T
-	for offset := 0; ; {
+	offset := 0
+	for pages, most := 0, 0; ; pages++ {
 		p, items, err := l.ask(offset)
 		if err != nil {
 			yield(zero, err)
 			return
+		}
+		if pages == 0 {
+			most = maxPages(p.Total, len(items))
 		}
 		fresh := 0
 		for _, item := range items {
@@ -59,10 +63,21 @@ func (l lister[T]) all(yield func(T, error) bool) {
 			yield(zero, fmt.Errorf("%w: the same page again", ErrInvalidResponse))
 			return
 		}
+		if pages == most {
+			yield(zero, fmt.Errorf("%w: a list without end", ErrInvalidResponse))
+			return
+		}
 	}
 	if len(missing) > 0 || len(offline) > 0 {
 		yield(zero, &IncompleteListError{missing, offline})
 	}
+}
+
+// maxPages is how many pages a list may have whose first one has so many items:
+// it may grow while it is read, but not without end.
+func maxPages(total, items int) int {
+	const most, some = 1 << 20, 100
+	return 2*min(total/max(items, 1), most) + some
 }
 
 // list makes a sequence of a lister; err, if there is one, is all of it.

@@ -44,6 +44,9 @@ func TestListPages(t *testing.T) {
 		}, []string{"b", "c", "d", "e"}, nil, 2, nil, nil},
 		{"the same page again and again", func(int) reply { return reply{Total: 99, Streams: []string{"a", "b"}} }, []string{"a", "b"}, ErrInvalidResponse, 2, nil, nil},
 		{"a total that grows", func(offset int) reply { return reply{Total: offset + 9, Streams: []string{"a"}} }, []string{"a"}, ErrInvalidResponse, 2, nil, nil},
+		{"names without end", func(offset int) reply {
+			return reply{Total: offset + 5, Streams: []string{fmt.Sprintf("n%03d", offset)}}
+		}, manyNames(111), ErrInvalidResponse, 111, nil, nil},
 		{"missing and offline", func(offset int) reply {
 			if offset == 0 {
 				return reply{Total: 3, Streams: []string{"a", "b"}, Missing: []string{"m"}, Offline: map[string]string{"o": "too old"}}
@@ -82,6 +85,13 @@ func TestListPages(t *testing.T) {
 			})
 		})
 	}
+}
+
+func manyNames(n int) (names []string) {
+	for i := range n {
+		names = append(names, fmt.Sprintf("n%03d", i))
+	}
+	return names
 }
 
 // TestListIsLazy: nothing is asked before the loop, and an error is the end.

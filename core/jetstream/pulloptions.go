@@ -2,6 +2,7 @@ package jetstream
 
 import (
 	"errors"
+	"math"
 	"time"
 )
 
@@ -95,6 +96,7 @@ func (c *pullConfig) ahead(handler bool) error {
 	if c.expiry == 0 {
 		c.expiry = usualExpiry
 	}
+	c.bounded()
 	if c.heartbeat == 0 {
 		c.heartbeat = min(usualHeartbeat, c.expiry/2)
 	} else if c.heartbeat > c.expiry/2 {
@@ -116,12 +118,25 @@ func (c *pullConfig) once() error {
 		c.maxWait = usualMaxWait
 	}
 	c.concurrency = 1
+	c.bounded()
 	if c.heartbeat == 0 && c.maxWait >= heartbeatFrom {
 		c.heartbeat = usualHeartbeat
 	} else if c.heartbeat > c.maxWait/2 {
 		return &OptionError{"Heartbeat", "must not be above half of the time that is waited"}
 	}
 	return nil
+}
+
+// longest is what durations are taken for that are even longer, so that they can
+// be calculated with.
+const longest = 50 * 365 * 24 * time.Hour
+
+// bounded keeps what has no end within what can be calculated with.
+func (c *pullConfig) bounded() {
+	c.messages, c.bytes = min(c.messages, math.MaxInt/64), min(c.bytes, math.MaxInt/16)
+	c.threshold = min(c.threshold, max(c.messages-1, 0))
+	c.expiry, c.maxWait = min(c.expiry, longest), min(c.maxWait, longest)
+	c.heartbeat = min(c.heartbeat, longest/2)
 }
 
 func atLeast1(n int) string {

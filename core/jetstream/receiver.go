@@ -112,6 +112,10 @@ func (r *Receiver) Stop() {
 //	}
 func (c *Consumer) Messages(ctx context.Context, opts ...PullOption) iter.Seq2[*Msg, error] {
 	return func(yield func(*Msg, error) bool) {
+		if err := usable(ctx); err != nil {
+			yield(nil, c.failed("messages of", err))
+			return
+		}
 		r, err := c.Receiver(opts...)
 		if err != nil {
 			yield(nil, err)

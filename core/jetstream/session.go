@@ -198,11 +198,18 @@ func (s *session) tick() {
 	w := s.world(up)
 	s.machine.Tick(s.now(), w)
 	s.mu.Unlock()
-	if w.Queued == 0 && !s.sub.Stats().Active {
+	select {
+	case <-s.sub.Done():
 		s.subscriptionEnded() // and nobody told
+	default:
 	}
 	s.step()
 }
+
+// roomPatience is how long a pull waits for room in the outbox: whoever brings
+// the news that leads to it has a context of its own, or is a worker of the
+// connection. Without room it is tried again later.
+const roomPatience = 25 * time.Millisecond
 
 // pull sends a request.
 func (s *session) pull(r pull.Request) {
@@ -211,7 +218,8 @@ func (s *session) pull(r pull.Request) {
 		Reply:   s.prefix + strconv.FormatUint(r.Token, 10),
 		Data:    appendRequest(make([]byte, 0, 128), r),
 	}
-	ctx := context.Background()
+	ctx, cancel := context.WithTimeout(context.Background(), roomPatience)
+	defer cancel()
 	var op *nats.Operation
 	tracer := s.nc.Tracer()
 	if tracer != nil {

@@ -56,7 +56,11 @@ func (s *Stream) SecureDeleteMsg(ctx context.Context, seq uint64) error {
 
 func (s *Stream) deleteMsg(ctx context.Context, op string, seq uint64, noErase bool) error {
 	c := call{op: op + " " + strconv.FormatUint(seq, 10) + " of stream", stream: s.Name()}
-	if err := checkStreamName(s.Name()); err != nil {
+	err := checkStreamName(s.Name())
+	if seq == 0 {
+		err = errors.Join(err, &OptionError{"seq", "is 0"})
+	}
+	if err != nil {
 		return c.failed(err)
 	}
 	req := struct {
@@ -95,7 +99,7 @@ func (s *Stream) GetMsg(ctx context.Context, seq uint64, opts ...GetMsgOption) (
 // GetLastMsgForSubject reads the newest message of a subject, which may have
 // wildcards; ErrMsgNotFound. See GetMsg.
 func (s *Stream) GetLastMsgForSubject(ctx context.Context, subj string, opts ...GetMsgOption) (RawStreamMsg, error) {
-	c := call{op: "get last message of " + strconv.Quote(subj) + " of stream", stream: s.Name()}
+	c := call{op: "get last message of " + quote(subj) + " of stream", stream: s.Name()}
 	q, err := newStreamQuery(opts)
 	if p := subject.CheckSubscribe(subj); p != "" {
 		err = errors.Join(err, &nats.SubjectError{Subject: subj, Problem: p})

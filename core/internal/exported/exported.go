@@ -1,40 +1,55 @@
-package nats
+// Package exported lists what users of a package can call, from its source:
+// reflection does not know the functions of a package. Tests hold against it
+// that they have left nothing out.
+//
+// It is imported by test files only, and needs nothing but the standard library.
+package exported
 
 import (
 	"go/ast"
 	"go/parser"
-	gotoken "go/token"
+	"go/token"
 	"go/types"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"testing"
 )
 
-// exportedFunc is a function or method that users can call, as the source has
-// it: reflection does not know the functions of a package.
-type exportedFunc struct {
-	name    string   // "Connect", "Conn.Publish"
-	params  []string // their types
-	results []string
+// TB is what it needs of a testing.TB.
+type TB interface {
+	Helper()
+	Fatalf(format string, args ...any)
 }
 
-// source parses the files of the package that are no tests.
-func source(t *testing.T, dir string) (*gotoken.FileSet, []*ast.File) {
+// Func is a function or method that users can call.
+type Func struct {
+	Name    string   // "Connect", "Conn.Publish"
+	Params  []string // their types
+	Results []string
+}
+
+// Source parses the files of the package in dir that are no tests.
+func Source(t TB, dir string) (*token.FileSet, []*ast.File) {
 	t.Helper()
 	names, err := filepath.Glob(filepath.Join(dir, "*.go"))
-	must(t, err)
-	fset := gotoken.NewFileSet()
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	fset := token.NewFileSet()
 	var files []*ast.File
 	for _, name := range names {
 		if strings.HasSuffix(name, "_test.go") {
 			continue
 		}
-		text, err := os.ReadFile(name)
-		must(t, err)
+		text, err := os.ReadFile(filepath.Clean(name))
+		if err != nil {
+			t.Fatalf("%v", err)
+		}
 		f, err := parser.ParseFile(fset, name, text, parser.SkipObjectResolution)
-		must(t, err)
+		if err != nil {
+			t.Fatalf("%v", err)
+		}
 		files = append(files, f)
 	}
 	if len(files) == 0 {
@@ -43,24 +58,24 @@ func source(t *testing.T, dir string) (*gotoken.FileSet, []*ast.File) {
 	return fset, files
 }
 
-// exportedFuncs lists what users can call.
-func exportedFuncs(t *testing.T) []exportedFunc {
+// Funcs lists what users of the package in dir can call.
+func Funcs(t TB, dir string) []Func {
 	t.Helper()
-	var out []exportedFunc
-	_, files := source(t, ".")
+	var out []Func
+	_, files := Source(t, dir)
 	for _, f := range files {
 		for _, d := range f.Decls {
 			fn, ok := d.(*ast.FuncDecl)
 			if !ok || !fn.Name.IsExported() {
 				continue
 			}
-			e := exportedFunc{name: fn.Name.Name, params: fieldTypes(fn.Type.Params), results: fieldTypes(fn.Type.Results)}
+			e := Func{Name: fn.Name.Name, Params: fieldTypes(fn.Type.Params), Results: fieldTypes(fn.Type.Results)}
 			if fn.Recv != nil {
 				recv := strings.TrimPrefix(fieldTypes(fn.Recv)[0], "*")
 				if !ast.IsExported(recv) {
 					continue
 				}
-				e.name = recv + "." + e.name
+				e.Name = recv + "." + e.Name
 			}
 			out = append(out, e)
 		}
@@ -68,11 +83,11 @@ func exportedFuncs(t *testing.T) []exportedFunc {
 	return out
 }
 
-// exportedTypes lists the names of the exported types.
-func exportedTypes(t *testing.T) []string {
+// Types lists the names of the exported types of the package in dir.
+func Types(t TB, dir string) []string {
 	t.Helper()
 	var out []string
-	_, files := source(t, ".")
+	_, files := Source(t, dir)
 	for _, f := range files {
 		ast.Inspect(f, func(n ast.Node) bool {
 			if _, ok := n.(*ast.FuncDecl); ok {
