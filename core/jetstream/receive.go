@@ -17,16 +17,19 @@ func (s *session) arrive(m nats.Msg) {
 	s.mu.Lock()
 	s.items++
 	mine := s.machine.Data(size) && !s.stopped && (!s.over || s.handler == nil)
-	signal := false
+	signal, back := false, !mine
 	switch {
-	case !mine:
+	case back && s.stopped && !s.left:
+		s.back = append(s.back, msg) // not before the server knows that we go
+		back = false
+	case back:
 	case s.handler != nil:
 		s.machine.Taken(size)
 	default:
 		s.queue.push(msg)
 		signal = s.waiting > 0
 	}
-	ready := !s.over && s.machine.Ready()
+	ready := !s.leaving && s.machine.Ready()
 	s.mu.Unlock()
 	if signal {
 		s.signal()
@@ -35,9 +38,9 @@ func (s *session) arrive(m nats.Msg) {
 		s.step()
 	}
 	switch {
-	case !mine:
+	case back:
 		s.handBack(msg)
-	case s.handler != nil:
+	case mine && s.handler != nil:
 		s.handler(msg)
 	}
 }

@@ -344,13 +344,15 @@ func TestNextAtTheEnd(t *testing.T) { // reliability G5
 						t.Error(err)
 					}
 				}
-				if took := time.Since(start); took > 100*time.Millisecond {
+				// Drain waits for what may be on its way.
+				if took := time.Since(start); took > 300*time.Millisecond || name != "drain" && took > 100*time.Millisecond {
 					t.Errorf("after %v", took)
 				}
 				if _, err := rec.Next(context.Background()); err == nil {
 					t.Error("a message after the end")
 				}
 				rec.Stop() // again, and after anything
+				synctest.Wait()
 				if n := len(r.sessions.all); n != 0 {
 					t.Errorf("%d sessions are left", n)
 				}
@@ -543,3 +545,100 @@ func (k *kinds) Start(ctx context.Context, op *nats.Operation) context.Context {
 }
 
 func (k *kinds) End(context.Context, *nats.Operation, error) {}
+
+// unsubs notes when the server is told that the subscription ends, and how many
+// messages had been handed back by then.
+type unsubs struct {
+	at    time.Time
+	naked int
+}
+
+func (r *rig) noteUnsub() *unsubs {
+	u := &unsubs{naked: -1}
+	r.srv.On("UNSUB", func(*fakeserver.Peer, *fakeserver.Op) bool {
+		u.at, u.naked = time.Now(), len(r.verdicts())
+		return false
+	})
+	return u
+}
+
+// Drain keeps the subscription while messages come.
+func TestDrainWaitsForWhatComes(t *testing.T) {
+	scripted(t, silent, func(t *testing.T, r *rig) {
+		rec, err := r.StreamHandle("S").ConsumerHandle("C").Receiver()
+		if err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		pull, unsub := r.wantPulls(t, 1), r.noteUnsub()
+		short, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+		defer cancel()
+		if err := rec.Drain(short); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("with a short context: %v", err)
+		}
+		drained := make(chan error, 1)
+		go func() { drained <- rec.Drain(t.Context()) }()
+		for i := range 5 {
+			pass(100 * time.Millisecond)
+			r.message(pull, i+1, "")
+		}
+		last := time.Now()
+		pass(time.Second)
+		if wait := unsub.at.Sub(last); unsub.naked != 0 || wait < 100*time.Millisecond || wait > 250*time.Millisecond {
+			t.Errorf("unsubscribed %v after the last message, %d handed back", wait, unsub.naked)
+		}
+		for range 5 {
+			if _, err := rec.Next(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}
+		if err := <-drained; err != nil {
+			t.Error(err)
+		}
+		if _, err := rec.Next(t.Context()); !errors.Is(err, ErrConsumptionEnded) {
+			t.Error(err)
+		}
+	})
+}
+
+// Stop hands back what it has, and what still comes, when the server knows that
+// it goes: else that would be delivered to its own pulls again. An idle one goes
+// at once.
+func TestStopHandsBackLast(t *testing.T) {
+	scripted(t, silent, func(t *testing.T, r *rig) {
+		rec, err := r.StreamHandle("S").ConsumerHandle("C").Receiver()
+		if err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		pull, unsub := r.wantPulls(t, 1), r.noteUnsub()
+		r.message(pull, 1, "")
+		r.message(pull, 2, "")
+		stopped := make(chan struct{})
+		go func() { rec.Stop(); close(stopped) }()
+		pass(10 * time.Millisecond)
+		r.message(pull, 3, "")
+		last := time.Now()
+		<-stopped
+		if took := time.Since(last); took > 25*time.Millisecond {
+			t.Errorf("stopped after %v", took)
+		}
+		pass(time.Millisecond)
+		if unsub.at.IsZero() || unsub.naked != 0 {
+			t.Errorf("unsubscribed at %v, %d were handed back", unsub.at, unsub.naked)
+		}
+		if got := r.verdicts(); len(got) != 3 || got[2] != "-NAK" {
+			t.Errorf("verdicts %q", got)
+		}
+	})
+	scripted(t, silent, func(t *testing.T, r *rig) {
+		rec, err := r.StreamHandle("S").ConsumerHandle("C").Receiver()
+		if err != nil {
+			t.Fatal(err)
+		}
+		pass(100 * time.Millisecond)
+		if took := elapsed(rec.Stop); took > 0 {
+			t.Errorf("stopped after %v", took)
+		}
+	})
+}

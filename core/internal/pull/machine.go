@@ -97,9 +97,9 @@ type Machine struct {
 	missing   int // answers in a row that it does not
 	missingAt time.Duration
 
-	draining bool
-	end      Reason
-	tells    []Action
+	part  parting
+	end   Reason
+	tells []Action
 }
 
 // New begins a session. No link is up before LinkUp.
@@ -345,6 +345,9 @@ func (m *Machine) retry(now time.Duration) {
 }
 
 func (m *Machine) tell(reason Reason, text string) {
+	if m.part.stopped {
+		return // nobody listens
+	}
 	m.tells = append(m.tells, Action{Kind: Tell, Reason: reason, Text: text})
 }
 
@@ -384,6 +387,3 @@ func (m *Machine) Checked(now time.Duration, gone bool, text string) {
 		m.finish(ConsumerGone, text)
 	}
 }
-
-// Drain ends the pulling. What is here is still the user's to take.
-func (m *Machine) Drain() { m.draining = true }

@@ -77,6 +77,7 @@ type world struct {
 	slow        time.Duration // the user
 
 	onTheWay int // messages on the link and in the connection's queue
+	flying   int // on the link
 
 	took      map[int]bool
 	issued    []time.Duration // pulls
@@ -84,6 +85,7 @@ type world struct {
 	lostPulls int // that the books may not know of
 	maxHeld   int
 	ended     Reason
+	left      time.Duration // when it gave the subscription up
 	size      func() int
 }
 
@@ -102,8 +104,12 @@ func (w *world) send(it item) {
 	w.lastArrival = max(w.lastArrival, w.now+w.latency())
 	if it.size > 0 {
 		w.onTheWay++
+		w.flying++
 	}
 	w.after(w.lastArrival-w.now, func() {
+		if it.size > 0 {
+			w.flying--
+		}
 		if !w.linked || w.epoch != epoch {
 			if it.size > 0 { // redelivered
 				w.onTheWay--
@@ -132,7 +138,7 @@ func (w *world) work() {
 	}
 	w.onTheWay--
 	if !w.m.Data(it.size) {
-		if w.ended == None {
+		if w.ended == None && w.left == 0 {
 			w.t.Fatalf("a message was refused in mid session")
 		}
 		return
@@ -168,6 +174,9 @@ func (w *world) run() {
 		case End:
 			w.ended = a.Reason
 			return
+		case Leave:
+			w.left = w.now
+			return
 		case Wait:
 			w.timer++
 			timer := w.timer
@@ -175,17 +184,22 @@ func (w *world) run() {
 				if timer != w.timer || w.ended != None {
 					return
 				}
-				bytes := 0
-				for _, it := range w.queue {
-					bytes += it.size
-				}
-				w.m.Tick(w.now, World{w.linked, len(w.queue), bytes, w.arrived})
+				w.m.Tick(w.now, w.look())
 				w.run()
 			})
 			return
 		}
 	}
 	w.t.Fatal("the machine never waits")
+}
+
+// look is what a Tick looks at.
+func (w *world) look() World {
+	bytes := 0
+	for _, it := range w.queue {
+		bytes += it.size
+	}
+	return World{w.linked, len(w.queue), bytes, w.arrived}
 }
 
 // pull is a request on its way.

@@ -13,6 +13,7 @@ const (
 	Pull              // send Action.Request
 	Check             // find out whether the consumer exists, and call Checked
 	Tell              // something was wrong: Reason and Text
+	Leave             // after Drain and Stop: give the subscription up
 	End               // nothing more will come: Reason and Text
 )
 
@@ -46,10 +47,11 @@ type World struct {
 // Ready reports whether Next has something to do at once, but for what time
 // brings: cheap, for after Data and Taken.
 func (m *Machine) Ready() bool {
-	return m.end != None || len(m.tells) > 0 || m.check || m.up && m.retryAt == 0 && m.due()
+	return m.end != None || len(m.tells) > 0 || m.check || m.up && m.retryAt == 0 && m.due() ||
+		m.part.begun && m.nothingComes()
 }
 
-// Next says what to do now. It is called again until it says Wait or End.
+// Next says what to do now. It is called again until it says Wait, Leave or End.
 func (m *Machine) Next(now time.Duration) Action {
 	switch {
 	case len(m.tells) > 0:
@@ -58,6 +60,8 @@ func (m *Machine) Next(now time.Duration) Action {
 		return a
 	case m.end != None:
 		return Action{Kind: End, Reason: m.end, Text: m.detail}
+	case m.leave(now):
+		return Action{Kind: Leave}
 	case m.check:
 		m.check, m.checking = false, true
 		return Action{Kind: Check}
@@ -72,10 +76,7 @@ func (m *Machine) Tick(now time.Duration, w World) {
 	if w.Up && !m.up {
 		m.LinkUp(now, w.Queued, w.QueuedBytes) // nobody told
 	}
-	if m.heard || w.Arrived-m.seen > m.since {
-		m.last = now
-	}
-	m.heard, m.seen, m.since = false, w.Arrived, 0
+	m.arrivals(now, w)
 	m.lost = slices.DeleteFunc(m.lost, func(p open) bool { return now >= p.deadline })
 	if now >= m.retryAt {
 		m.retryAt = 0
@@ -167,7 +168,7 @@ func (m *Machine) bytesCapacity() int {
 
 // due reports whether it is time for a pull, but for a retry that waits.
 func (m *Machine) due() bool {
-	if m.draining || m.end != None {
+	if m.part.begun || m.end != None {
 		return false
 	}
 	if msgs, bytes := m.credit(); msgs <= 0 || m.cfg.MaxBytes > 0 && bytes < max(m.minBytes, 1) {
@@ -294,9 +295,12 @@ func (m *Machine) wake(now time.Duration) time.Duration {
 			sooner(m.cfg.Deadline + grace)
 		}
 	}
+	if m.part.begun {
+		sooner(min(now+m.part.look(), m.leaveAt(now)))
+	}
 	return max(at, now+time.Millisecond)
 }
 
 // Quiet reports whether nothing can be on its way, so that the session's
 // subscription can go without a message lost.
-func (m *Machine) Quiet() bool { return m.outstanding == 0 && m.base == 0 && len(m.lost) == 0 }
+func (m *Machine) Quiet() bool { return m.nothingComes() && m.base == 0 }
