@@ -42,18 +42,13 @@ func (c call) failed(err error) error {
 // Servers do not answer at all on subjects that they do not know.
 func (js *JetStream) Request(ctx context.Context, subject string, req, resp any, opts ...RequestOption) error {
 	var cfg requestConfig
-	var errs []error
-	for _, o := range opts {
-		switch o := o.(type) {
-		case requestOption:
-			if problem := o.apply(&cfg); problem != "" {
-				errs = append(errs, &OptionError{o.name, problem})
-			}
-		case nil:
-			errs = append(errs, &OptionError{"nil", "an option is nil"})
+	err := applyOptions(opts, func(o RequestOption) (name, problem string) {
+		if o, ok := o.(requestOption); ok {
+			return o.name, o.apply(&cfg)
 		}
-	}
-	if err := errors.Join(errs...); err != nil {
+		return nilOption, ""
+	})
+	if err != nil {
 		return err
 	}
 	c := call{op: "request " + strconv.Quote(subject), level: cfg.level, feature: "the request"}

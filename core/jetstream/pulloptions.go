@@ -64,18 +64,13 @@ const (
 
 func newPullConfig[O any](opts []O) (c pullConfig, err error) {
 	c.threshold = -1
-	var errs []error
-	for _, o := range opts {
-		known, ok := any(o).(interface{ option() consumeOption })
-		if !ok {
-			errs = append(errs, &OptionError{"nil", "an option is nil"})
-			continue
+	err = applyOptions(opts, func(o O) (name, problem string) {
+		if known, ok := any(o).(interface{ option() consumeOption }); ok {
+			return known.option().name, known.option().apply(&c)
 		}
-		if problem := known.option().apply(&c); problem != "" {
-			errs = append(errs, &OptionError{known.option().name, problem})
-		}
-	}
-	return c, errors.Join(errs...)
+		return nilOption, ""
+	})
+	return c, err
 }
 
 // ahead completes the configuration of a session that pulls ahead.
