@@ -43,6 +43,7 @@ type pullConfig struct {
 	threshold       int // -1: not said
 	expiry          time.Duration
 	heartbeat       time.Duration // below 0: off
+	alert           time.Duration // that while there may be messages; 0: the same
 	stopAfter       int
 	concurrency     int
 	onError         func(error)
@@ -57,6 +58,7 @@ const (
 	bytesOnly      = 1_000_000 // messages, when MaxBytes alone limits
 	usualExpiry    = 30 * time.Second
 	usualHeartbeat = 5 * time.Second
+	alertHeartbeat = time.Second
 	usualMaxWait   = 30 * time.Second
 	// A fetch that waits for less gets no heartbeats.
 	heartbeatFrom = 10 * time.Second
@@ -92,6 +94,9 @@ func (c *pullConfig) ahead(handler bool) error {
 	}
 	if c.heartbeat == 0 {
 		c.heartbeat = min(usualHeartbeat, c.expiry/2)
+		if !c.endOnSilence {
+			c.alert = alertHeartbeat
+		}
 	} else if c.heartbeat > c.expiry/2 {
 		errs = append(errs, &OptionError{"Heartbeat", "must not be above half of Expiry"})
 	}
@@ -194,8 +199,9 @@ func ErrorOnMissingHeartbeat() PullOption {
 
 // Heartbeat is how often the server shows that it has not forgotten a pull that
 // it has nothing for; after two that are missing there is another pull. Default
-// 5 s, or half of Expiry if that is less; for a fetch that waits for less than
-// 10 s there is none. Below 0 it is off.
+// 5 s, or half of Expiry if that is less, and 1 s for a pull that is sent while
+// messages wait at the server; for a fetch that waits for less than 10 s there is
+// none. Below 0 it is off.
 func Heartbeat(d time.Duration) PullFetchOption {
 	return pullFetchOption{consumeOption{"Heartbeat", func(c *pullConfig) string {
 		c.heartbeat = d

@@ -8,7 +8,8 @@ import (
 
 // arrive is the subscription's handler.
 func (s *session) arrive(m nats.Msg) {
-	if !isAckSubject(m.Reply) {
+	meta, ok := parseAckSubject(m.Reply)
+	if !ok {
 		s.control(m)
 		return
 	}
@@ -16,6 +17,9 @@ func (s *session) arrive(m nats.Msg) {
 	size := wireSize(&m)
 	s.mu.Lock()
 	s.items++
+	if meta.NumPending > 0 {
+		s.machine.More()
+	}
 	mine := s.machine.Data(size) && !s.stopped && (!s.over || s.handler == nil)
 	signal, back := false, !mine
 	switch {

@@ -13,7 +13,7 @@ import (
 func (c *pullConfig) machine() pull.Config {
 	return pull.Config{
 		MaxMessages: c.messages, MaxBytes: c.bytes, Threshold: c.threshold,
-		Expiry: c.expiry, Heartbeat: max(c.heartbeat, 0),
+		Expiry: c.expiry, Heartbeat: max(c.heartbeat, 0), Alert: c.alert,
 		StopAfter: c.stopAfter, EndOnSilence: c.endOnSilence,
 	}
 }

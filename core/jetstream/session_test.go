@@ -212,7 +212,7 @@ func TestPullRequest(t *testing.T) {
 func TestSessionSilence(t *testing.T) {
 	scripted(t, silent, func(t *testing.T, r *rig) {
 		var told errorLog
-		rec, err := r.StreamHandle("S").ConsumerHandle("C").Receiver(told.option())
+		rec, err := r.StreamHandle("S").ConsumerHandle("C").Receiver(told.option(), Heartbeat(5*time.Second))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -231,6 +231,48 @@ func TestSessionSilence(t *testing.T) {
 		pass(1100 * time.Millisecond)
 		r.wantPulls(t, 3)
 		told.want(t, 1, ErrNoHeartbeat)
+	})
+}
+
+// By default a pull that is lost while messages wait at the server is missed
+// sooner; with ErrorOnMissingHeartbeat the session has the usual heartbeats.
+func TestSessionSilenceWithMessages(t *testing.T) {
+	scripted(t, silent, func(t *testing.T, r *rig) {
+		var told errorLog
+		c := r.StreamHandle("S").ConsumerHandle("C")
+		rec, err := c.Receiver(told.option(), MaxMessages(1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer rec.Stop()
+		synctest.Wait()
+		r.messageWith(r.wantPulls(t, 1), "$JS.ACK.S.C.1.1.1.0.7", "")
+		if _, err := rec.Next(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if p := r.wantPulls(t, 2); !strings.Contains(string(p.Data), `"idle_heartbeat":1000000000`) {
+			t.Errorf("%s", p.Data)
+		}
+		pass(3200 * time.Millisecond) // when the message came is noted after a second
+		r.wantPulls(t, 3)
+		told.want(t, 1, ErrNoHeartbeat)
+	})
+	scripted(t, silent, func(t *testing.T, r *rig) {
+		rec, err := r.StreamHandle("S").ConsumerHandle("C").Receiver(ErrorOnMissingHeartbeat(), MaxMessages(1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer rec.Stop()
+		synctest.Wait()
+		r.messageWith(r.wantPulls(t, 1), "$JS.ACK.S.C.1.1.1.0.7", "")
+		if _, err := rec.Next(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if p := r.wantPulls(t, 2); !strings.Contains(string(p.Data), `"idle_heartbeat":5000000000`) {
+			t.Errorf("%s", p.Data)
+		}
 	})
 }
 

@@ -46,7 +46,8 @@ type serverPull struct {
 type item struct {
 	size   int
 	status Status
-	stored int // which message
+	stored int  // which message
+	more   bool // others waited at the server
 }
 
 type world struct {
@@ -142,6 +143,9 @@ func (w *world) work() {
 			w.t.Fatalf("a message was refused in mid session")
 		}
 		return
+	}
+	if it.more {
+		w.m.More()
 	}
 	w.buffer = append(w.buffer, it)
 	w.maxHeld = max(w.maxHeld, len(w.buffer))
@@ -261,7 +265,7 @@ func (w *world) serve() {
 			w.pulls = w.pulls[1:]
 			continue
 		}
-		w.send(item{size: size, stored: w.stream[0]})
+		w.send(item{size: size, stored: w.stream[0], more: len(w.stream) > 1})
 		w.stream = w.stream[1:]
 		p.left--
 		p.bytes -= size
@@ -365,6 +369,9 @@ func newWorld(t *testing.T, seed uint64) *world {
 	capacity := []int{1, 2, 10, 100, 500}[rng.IntN(5)]
 	cfg := Config{
 		MaxMessages: capacity, Threshold: capacity / 2, Expiry: 30 * sec, Heartbeat: 5 * sec, Seed: seed,
+	}
+	if seed%2 == 0 {
+		cfg.Alert = sec
 	}
 	w := &world{
 		t: t, rng: rng, now: time.Hour, linked: true, leader: true, took: make(map[int]bool),

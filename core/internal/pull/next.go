@@ -92,7 +92,7 @@ func (m *Machine) Tick(now time.Duration, w World) {
 
 // silence looks for pulls that the server has forgotten.
 func (m *Machine) silence(now time.Duration, w World) {
-	if !m.listening() || now-m.last < 2*m.cfg.Heartbeat {
+	if hb := m.listening(); hb == 0 || now-m.last < 2*hb {
 		return
 	}
 	m.reopen(w.Queued, w.QueuedBytes)
@@ -101,7 +101,7 @@ func (m *Machine) silence(now time.Duration, w World) {
 
 // unanswered is what follows from a pull of which nothing was heard.
 func (m *Machine) unanswered(now time.Duration) {
-	m.proven = false
+	m.proven, m.alert = false, true
 	m.silences++
 	m.trouble, m.detail = NoHeartbeat, ""
 	if m.cfg.EndOnSilence {
@@ -112,9 +112,13 @@ func (m *Machine) unanswered(now time.Duration) {
 	m.retry(now)
 }
 
-// listening reports whether the server owes us heartbeats.
-func (m *Machine) listening() bool {
-	return slices.ContainsFunc(m.pulls, func(p open) bool { return p.heartbeat })
+// listening is how often the server owes us heartbeats; 0: it owes none. Which of
+// the pulls are complete is not known, so it is the longest.
+func (m *Machine) listening() (hb time.Duration) {
+	for _, p := range m.pulls {
+		hb = max(hb, p.heartbeat)
+	}
+	return hb
 }
 
 // expire closes pulls whose time is over. Most are complete: the last message
@@ -124,7 +128,7 @@ func (m *Machine) expire(now time.Duration, w World) {
 	before := len(m.pulls)
 	m.pulls = slices.DeleteFunc(m.pulls, func(p open) bool {
 		over := now >= p.deadline
-		silent = silent || over && !p.heartbeat
+		silent = silent || over && p.heartbeat == 0
 		return over
 	})
 	if len(m.pulls) == before {
@@ -204,16 +208,16 @@ func (m *Machine) credit() (msgs, bytes int) {
 // pull makes the next request.
 func (m *Machine) pull(now time.Duration) Action {
 	r := m.request(now)
-	if !m.listening() {
+	if m.listening() == 0 {
 		m.last = now // the silence counts from here
 	}
 	p := open{
-		token: r.Token, batch: r.Batch, bytes: r.MaxBytes, issued: now, expires: now + r.Expires, heartbeat: r.Heartbeat > 0,
+		token: r.Token, batch: r.Batch, bytes: r.MaxBytes, issued: now, expires: now + r.Expires, heartbeat: r.Heartbeat,
 	}
 	switch {
 	case r.Expires == 0:
 		p.deadline = max(m.cfg.Deadline, now) + grace
-	case p.heartbeat:
+	case p.heartbeat > 0:
 		p.deadline = p.expires + grace
 	default:
 		p.deadline = p.expires + probeGrace
@@ -259,6 +263,10 @@ func (m *Machine) request(now time.Duration) Request {
 // pull, and one after trouble, asks for none and lives for a short time only: its
 // end is soon told, or missed. When that was in vain it gets longer, in case the
 // way is.
+//
+// While there may be messages, heartbeats are shorter: a pull that is lost without
+// a word keeps them waiting. One of that kind that brings nothing is the last, so
+// an idle session pays nothing for it.
 func (m *Machine) heartbeat(expires *time.Duration) time.Duration {
 	hb := m.cfg.Heartbeat
 	if hb == 0 || *expires == 0 {
@@ -267,6 +275,10 @@ func (m *Machine) heartbeat(expires *time.Duration) time.Duration {
 	if !m.proven && (!m.cfg.Once || m.trouble != None) {
 		*expires = min(*expires, 2*hb, probeTime<<min(m.silences, 10))
 		return 0
+	}
+	if alert := m.cfg.Alert; m.alert && 0 < alert && alert < hb && !m.cfg.Once {
+		hb = alert
+		*expires = min(*expires, alertBeats*alert)
 	}
 	return min(hb, *expires/2)
 }
@@ -282,8 +294,8 @@ func (m *Machine) wake(now time.Duration) time.Duration {
 		for _, p := range m.pulls {
 			sooner(p.deadline)
 		}
-		if m.listening() { // the time of messages was not noted
-			sooner(min(now+m.cfg.Heartbeat, m.last+2*m.cfg.Heartbeat))
+		if hb := m.listening(); hb > 0 { // the time of messages was not noted
+			sooner(min(now+hb, m.last+2*hb))
 		}
 	} else {
 		sooner(now + lookEvery)
