@@ -55,7 +55,7 @@ func (s *session) control(m nats.Msg) {
 	s.mu.Lock()
 	s.items++
 	if ok {
-		s.machine.Status(s.now(), status)
+		ok = s.machine.Status(s.now(), status)
 	} else {
 		s.machine.Noise()
 	}
@@ -63,6 +63,7 @@ func (s *session) control(m nats.Msg) {
 	if !ok {
 		// Whoever knows the inbox can send there. It is no message, and no word
 		// of the server's.
+		s.stream.js.sessions.dropped.Add(1)
 		s.tell(opError(ErrNotJSMessage, "message on", m.Subject))
 	}
 	s.step()

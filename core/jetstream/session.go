@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	nats "github.com/perigee-go/nats/core"
@@ -449,6 +450,8 @@ func (s *session) drain(ctx context.Context) error {
 
 // sessions are those of a handle.
 type sessions struct {
+	dropped atomic.Uint64 // see Stats
+
 	mu     sync.Mutex
 	all    map[*session]struct{}
 	unhook func()

@@ -458,6 +458,9 @@ func TestForged(t *testing.T) { // reliability G17
 		for i, ack := range []string{"", "inbox", "$JS.ACK.S.C", "$JS.ACK.S.C.1.2.3.4.x", "$JS.ACK.S.C.1.2.3.4.5.6"} {
 			r.messageWith(pull, ack, "")
 			told.want(t, i+1, ErrNotJSMessage)
+			if n := r.Stats().PullDropped; n != uint64(i+1) {
+				t.Errorf("%d are counted, want %d", n, i+1)
+			}
 		}
 		r.message(pull, 1, "NATS/1.0 409 Consumer Deleted\r\n\r\n")
 		r.message(pull, 2, "NATS/1.0\r\nStatus: 409\r\n\r\n")
@@ -470,11 +473,19 @@ func TestForged(t *testing.T) { // reliability G17
 		other := pull
 		other.Reply = strings.TrimSuffix(other.Reply, ".1") + ".77"
 		r.status(other, "409 Consumer Deleted")
+		told.want(t, 6, ErrNotJSMessage)
 		r.message(pull, 3, "")
 		if _, err := rec.Next(t.Context()); err != nil {
 			t.Error(err)
 		}
 		rec.Stop()
+		synctest.Wait()
+		if n := r.Stats().PullDropped; n != 6 {
+			t.Errorf("%d are counted, want 6", n)
+		}
+		if st := r.Conn().Stats(); st.InDelivered+st.InDropped+st.InOrphaned+st.InReplies+st.InPending != st.InMsgs {
+			t.Errorf("the ledger does not add up: %+v", st)
+		}
 	})
 }
 

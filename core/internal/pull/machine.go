@@ -203,13 +203,19 @@ func (m *Machine) item(size int) bool {
 	return true
 }
 
-// Status notes a control message.
-func (m *Machine) Status(now time.Duration, s Status) {
+// Status notes a control message. It reports whether there ever was such a pull.
+func (m *Machine) Status(now time.Duration, s Status) bool {
 	m.item(0)
 	if s.Token == 0 || s.Token > m.token {
-		return // not ours
+		return false
 	}
 	m.last = now
+	m.status(now, s)
+	return true
+}
+
+// status notes what is said of a pull of ours.
+func (m *Machine) status(now time.Duration, s Status) {
 	reason, ends := s.reason()
 	if reason.Fatal() {
 		m.finish(reason, s.Text)
