@@ -43,19 +43,14 @@ func (c call) failed(err error) error {
 // Servers do not answer at all on subjects that they do not know.
 func (js *JetStream) Request(ctx context.Context, subject string, req, resp any, opts ...RequestOption) error {
 	var cfg requestConfig
-	var errs []error
-	for _, o := range opts {
-		switch o := o.(type) {
-		case requestOption:
-			if problem := o.apply(&cfg); problem != "" {
-				errs = append(errs, &OptionError{o.name, problem})
-			}
-		case nil:
-			errs = append(errs, &OptionError{"nil", "an option is nil"})
+	err := applyOptions(opts, func(o RequestOption) (name, problem string) {
+		if o, ok := o.(requestOption); ok {
+			return o.name, o.apply(&cfg)
 		}
-	}
+		return nilOption, ""
+	})
 	c := call{op: "request " + quote(subject), level: cfg.level, feature: "the request"}
-	if err := errors.Join(errors.Join(errs...), checkTarget(resp)); err != nil {
+	if err := errors.Join(err, checkTarget(resp)); err != nil {
 		return c.failed(err)
 	}
 	return js.api(ctx, c, subject, req, resp)

@@ -24,9 +24,10 @@ func (c *Consumer) Consume(handler func(*Msg), opts ...PullOption) (*Consumption
 }
 
 // Drain asks for no more, and returns when the handler is done with everything
-// that came. A ctx without a deadline gets the connection's DrainTimeout; if it
-// ends first its error is returned and the draining goes on. Not from the handler,
-// which it waits for.
+// that came. Pulls that the server is answering are waited for, until it has been
+// silent for a quarter of a second, at most for 2 s. A ctx without a deadline gets
+// the connection's DrainTimeout; if it ends first its error is returned and the
+// draining goes on. Not from the handler, which it waits for.
 func (c *Consumption) Drain(ctx context.Context) error {
 	if c == nil {
 		return errNoHandle
@@ -36,7 +37,8 @@ func (c *Consumption) Drain(ctx context.Context) error {
 
 // Stop ends the session and does not wait for the handler. What was read ahead is
 // handed back, so that it is delivered again, here or elsewhere, without waiting
-// for AckWait; what stands behind a handler that runs, when that returns.
+// for AckWait; what stands behind a handler that runs, when that returns. It does
+// not block, but while messages come, for at most a quarter of a second.
 func (c *Consumption) Stop() {
 	if c != nil && c.s != nil {
 		c.s.stop()

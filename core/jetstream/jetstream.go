@@ -93,3 +93,19 @@ func (js *JetStream) AccountInfo(ctx context.Context) (*AccountInfo, error) {
 	js.sawLevel(info.API.Level)
 	return &info, nil
 }
+
+// Stats is what a handle has counted. For the connection's ledger, nats.Stats, all
+// of it was delivered.
+type Stats struct {
+	// PullDropped is what came to the inbox of a session and was dropped, because
+	// no consumer and no server had sent it. Each was told as an ErrNotJSMessage.
+	PullDropped uint64
+}
+
+// Stats returns what the handle has counted so far.
+func (js *JetStream) Stats() Stats {
+	if js == nil {
+		return Stats{}
+	}
+	return Stats{PullDropped: js.sessions.dropped.Load()}
+}

@@ -62,24 +62,17 @@ type config struct {
 
 func newConfig(opts []Option) (config, error) {
 	c := config{timeout: 5 * time.Second, publish: publishDefaults}
-	var errs []error
-	complain := func(name, problem string) {
-		if problem != "" {
-			errs = append(errs, &OptionError{name, problem})
-		}
-	}
-	for _, o := range opts {
+	err := applyOptions(opts, func(o Option) (name, problem string) {
 		switch o := o.(type) {
 		case jsOption:
-			complain(o.name, o.apply(&c))
+			return o.name, o.apply(&c)
 		case jsPublishOption:
-			complain(o.name, o.apply(&c.publish))
-		case nil:
-			complain("nil", "an option is nil")
+			return o.name, o.apply(&c.publish)
 		}
-	}
+		return nilOption, ""
+	})
 	if c.domain != "" && c.prefix != "" {
-		complain("Domain", "not together with APIPrefix")
+		err = errors.Join(err, &OptionError{"Domain", "not together with APIPrefix"})
 	}
 	switch {
 	case c.domain != "":
@@ -87,7 +80,26 @@ func newConfig(opts []Option) (config, error) {
 	case c.prefix == "":
 		c.prefix = defaultPrefix
 	}
-	return c, errors.Join(errs...)
+	return c, err
+}
+
+// nilOption is the name of what is none of this package's options: nothing else
+// can have their roles.
+const nilOption = ""
+
+// applyOptions applies options in their order, and joins what is wrong with
+// them. apply says an option's name, and what is wrong with its value.
+func applyOptions[O any](opts []O, apply func(O) (name, problem string)) error {
+	var errs []error
+	for _, o := range opts {
+		switch name, problem := apply(o); {
+		case name == nilOption:
+			errs = append(errs, &OptionError{"nil", "an option is nil"})
+		case problem != "":
+			errs = append(errs, &OptionError{name, problem})
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // Domain is the JetStream domain to talk to, typically one behind a leaf node:
@@ -185,18 +197,13 @@ type streamQuery struct {
 }
 
 func newStreamQuery[O any](opts []O) (q streamQuery, err error) {
-	var errs []error
-	for _, o := range opts {
-		known, ok := any(o).(interface{ option() streamOption })
-		if !ok {
-			errs = append(errs, &OptionError{"nil", "an option is nil"})
-			continue
+	err = applyOptions(opts, func(o O) (name, problem string) {
+		if known, ok := any(o).(interface{ option() streamOption }); ok {
+			return known.option().name, known.option().apply(&q)
 		}
-		if problem := known.option().apply(&q); problem != "" {
-			errs = append(errs, &OptionError{known.option().name, problem})
-		}
-	}
-	return q, errors.Join(errs...)
+		return nilOption, ""
+	})
+	return q, err
 }
 
 // FilterSubject narrows a call to a subject, which may have wildcards.

@@ -71,28 +71,24 @@ func newPublication(config *publishConfig, subj string, opts []PublishOption) (p
 	if config != nil {
 		p.publishConfig = *config
 	}
-	var errs []error
-	complain := func(name, problem string) {
-		if problem != "" {
-			errs = append(errs, &OptionError{name, problem})
-		}
-	}
-	for _, o := range opts {
+	err = applyOptions(opts, func(o PublishOption) (name, problem string) {
 		switch o := o.(type) {
 		case publishOption:
-			complain(o.name, o.apply(&p))
+			return o.name, o.apply(&p)
 		case jsPublishOption:
 			if config == nil {
-				complain(o.name, "it is no field of the header")
-				continue
+				return o.name, "it is no field of the header"
 			}
-			complain(o.name, o.apply(&p.publishConfig))
-		case nil:
-			complain("nil", "an option is nil")
+			return o.name, o.apply(&p.publishConfig)
 		}
-	}
-	p.checkSchedule(subj, complain)
-	return p, errors.Join(errs...)
+		return nilOption, ""
+	})
+	p.checkSchedule(subj, func(name, problem string) {
+		if problem != "" {
+			err = errors.Join(err, &OptionError{name, problem})
+		}
+	})
+	return p, err
 }
 
 // applyTo returns m with the fields. m is not changed.

@@ -44,6 +44,7 @@ type pullConfig struct {
 	threshold       int // -1: not said
 	expiry          time.Duration
 	heartbeat       time.Duration // below 0: off
+	alert           time.Duration // that while there may be messages; 0: the same
 	stopAfter       int
 	concurrency     int
 	onError         func(error)
@@ -58,6 +59,7 @@ const (
 	bytesOnly      = 1_000_000 // messages, when MaxBytes alone limits
 	usualExpiry    = 30 * time.Second
 	usualHeartbeat = 5 * time.Second
+	alertHeartbeat = time.Second
 	usualMaxWait   = 30 * time.Second
 	// A fetch that waits for less gets no heartbeats.
 	heartbeatFrom = 10 * time.Second
@@ -65,18 +67,13 @@ const (
 
 func newPullConfig[O any](opts []O) (c pullConfig, err error) {
 	c.threshold = -1
-	var errs []error
-	for _, o := range opts {
-		known, ok := any(o).(interface{ option() consumeOption })
-		if !ok {
-			errs = append(errs, &OptionError{"nil", "an option is nil"})
-			continue
+	err = applyOptions(opts, func(o O) (name, problem string) {
+		if known, ok := any(o).(interface{ option() consumeOption }); ok {
+			return known.option().name, known.option().apply(&c)
 		}
-		if problem := known.option().apply(&c); problem != "" {
-			errs = append(errs, &OptionError{known.option().name, problem})
-		}
-	}
-	return c, errors.Join(errs...)
+		return nilOption, ""
+	})
+	return c, err
 }
 
 // ahead completes the configuration of a session that pulls ahead.
@@ -99,6 +96,9 @@ func (c *pullConfig) ahead(handler bool) error {
 	c.bounded()
 	if c.heartbeat == 0 {
 		c.heartbeat = min(usualHeartbeat, c.expiry/2)
+		if !c.endOnSilence {
+			c.alert = alertHeartbeat
+		}
 	} else if c.heartbeat > c.expiry/2 {
 		errs = append(errs, &OptionError{"Heartbeat", "must not be above half of Expiry"})
 	}
@@ -214,8 +214,9 @@ func ErrorOnMissingHeartbeat() PullOption {
 
 // Heartbeat is how often the server shows that it has not forgotten a pull that
 // it has nothing for; after two that are missing there is another pull. Default
-// 5 s, or half of Expiry if that is less; for a fetch that waits for less than
-// 10 s there is none. Below 0 it is off.
+// 5 s, or half of Expiry if that is less, and 1 s for a pull that is sent while
+// messages wait at the server; for a fetch that waits for less than 10 s there is
+// none. Below 0 it is off.
 func Heartbeat(d time.Duration) PullFetchOption {
 	return pullFetchOption{consumeOption{"Heartbeat", func(c *pullConfig) string {
 		c.heartbeat = d

@@ -20,17 +20,23 @@ func (s *session) arrive(m nats.Msg) {
 	if s.machine.Delivered(meta.Sequence.Consumer) {
 		s.machine.Doubt(s.now())
 	}
+	if meta.NumPending > 0 {
+		s.machine.More()
+	}
 	mine := s.machine.Data(size) && !s.stopped && (!s.over || s.handler == nil)
-	signal := false
+	signal, back := false, !mine
 	switch {
-	case !mine:
+	case back && s.stopped && !s.left:
+		s.back = append(s.back, msg) // not before the server knows that we go
+		back = false
+	case back:
 	case s.handler != nil:
 		s.machine.Taken(size)
 	default:
 		s.queue.push(msg)
 		signal = s.waiting > 0
 	}
-	ready := !s.over && s.machine.Ready()
+	ready := !s.leaving && s.machine.Ready()
 	s.mu.Unlock()
 	if signal {
 		s.signal()
@@ -39,9 +45,9 @@ func (s *session) arrive(m nats.Msg) {
 		s.step()
 	}
 	switch {
-	case !mine:
+	case back:
 		s.handBack(msg)
-	case s.handler != nil:
+	case mine && s.handler != nil:
 		s.handler(msg)
 	}
 }
@@ -52,7 +58,7 @@ func (s *session) control(m nats.Msg) {
 	s.mu.Lock()
 	s.items++
 	if ok {
-		s.machine.Status(s.now(), status)
+		ok = s.machine.Status(s.now(), status)
 	} else {
 		s.machine.Noise()
 	}
@@ -60,6 +66,7 @@ func (s *session) control(m nats.Msg) {
 	if !ok {
 		// Whoever knows the inbox can send there. It is no message, and no word
 		// of the server's.
+		s.stream.js.sessions.dropped.Add(1)
 		s.tell(opError(ErrNotJSMessage, "message on", m.Subject))
 	}
 	s.step()

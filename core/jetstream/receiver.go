@@ -13,7 +13,7 @@ import (
 func (c *pullConfig) machine() pull.Config {
 	return pull.Config{
 		MaxMessages: c.messages, MaxBytes: c.bytes, Threshold: c.threshold,
-		Expiry: c.expiry, Heartbeat: max(c.heartbeat, 0),
+		Expiry: c.expiry, Heartbeat: max(c.heartbeat, 0), Alert: c.alert,
 		StopAfter: c.stopAfter, EndOnSilence: c.endOnSilence,
 	}
 }
@@ -82,8 +82,9 @@ func (r *Receiver) Messages(ctx context.Context) iter.Seq2[*Msg, error] {
 }
 
 // Drain asks for no more, and returns when everything that came was taken with
-// Next. A ctx without a deadline gets the connection's DrainTimeout for what is
-// on its way.
+// Next. Pulls that the server is answering are waited for, until it has been
+// silent for a quarter of a second, at most for 2 s. A ctx without a deadline gets
+// the connection's DrainTimeout for what is on its way.
 func (r *Receiver) Drain(ctx context.Context) error {
 	if r == nil {
 		return errNoHandle
@@ -92,7 +93,8 @@ func (r *Receiver) Drain(ctx context.Context) error {
 }
 
 // Stop ends the session. What was read ahead and not taken is handed back, so
-// that it is delivered again, here or elsewhere, without waiting for AckWait.
+// that it is delivered again, here or elsewhere, without waiting for AckWait. It
+// does not block, but while messages come, for at most a quarter of a second.
 func (r *Receiver) Stop() {
 	if r != nil && r.s != nil {
 		r.s.stop()

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	nats "github.com/perigee-go/nats/core"
@@ -44,14 +45,18 @@ type session struct {
 	timer   *time.Timer        // calls tick
 	due     time.Duration      // when it does
 	stopped bool               // what arrives is handed back
-	over    bool               // nothing more arrives
+	over    bool               // nothing more is given out but what is queued
 	err     error              // why; nil for a regular end
+	leaving bool               // the subscription is given up, or has ended
+	left    bool               // and the server was told
+	back    []*Msg             // to be handed back then
 	gone    error              // what was found out about a consumer that is missing
 	cancel  context.CancelFunc // of that
 
 	wake  chan struct{} // one slot
 	ended chan struct{} // closed with over
 	taken chan struct{} // closed when over, and the queue is empty
+	apart chan struct{} // closed with left, when what is in back was handed back
 }
 
 // nobodys reports whether nothing of this package made the handle.
@@ -86,7 +91,7 @@ func (c *Consumer) open(op string, cfg pullConfig, machine pull.Config, handler 
 		prefix:  js.nc.NewInbox() + ".",
 		began:   time.Now(),
 		due:     never,
-		wake:    make(chan struct{}, 1), ended: make(chan struct{}), taken: make(chan struct{}),
+		wake:    make(chan struct{}, 1), ended: make(chan struct{}), taken: make(chan struct{}), apart: make(chan struct{}),
 	}
 	if known := c.stream.info.Load(); known != nil {
 		s.streamBorn = known.Created
@@ -137,11 +142,11 @@ func (s *session) linkUp() {
 	s.machine.LinkUp(s.now(), w.Queued, w.QueuedBytes)
 }
 
-// step does what the machine says, until it says wait.
+// step does what the machine says, until it says wait, or that it is over.
 func (s *session) step() {
 	for {
 		s.mu.Lock()
-		if s.over {
+		if s.leaving {
 			s.mu.Unlock()
 			return
 		}
@@ -157,8 +162,10 @@ func (s *session) step() {
 				err = errors.Join(err, s.gone)
 			}
 			s.finish(err)
+			fallthrough
+		case pull.Leave:
 			s.mu.Unlock()
-			s.release()
+			s.leave()
 			return
 		}
 		s.mu.Unlock()
@@ -191,7 +198,7 @@ func (s *session) tick() {
 	up := s.nc.Status() == nats.StatusConnected
 	s.mu.Lock()
 	s.due = never
-	if s.over {
+	if s.leaving {
 		s.mu.Unlock()
 		return
 	}
@@ -333,7 +340,7 @@ func (s *session) event(_ *nats.Conn, e nats.Event) {
 		}
 		s.mu.Unlock()
 		if open {
-			s.release()
+			s.leave()
 		}
 	case nats.SubscriptionEnded:
 		s.subscriptionEnded()
@@ -348,47 +355,78 @@ func (s *session) event(_ *nats.Conn, e nats.Event) {
 // refused by the server, or closed with the connection.
 func (s *session) subscriptionEnded() {
 	s.mu.Lock()
-	if s.sub != nil {
+	open := s.sub != nil
+	if open {
 		s.finish(s.sub.Err())
 	}
 	s.mu.Unlock()
+	if open {
+		s.leave()
+	}
 	s.stream.js.sessions.remove(s)
 }
 
-// finish notes that nothing more arrives, and why; mu held.
+// finish notes that nothing more is given out but what is queued, and why; mu
+// held.
 func (s *session) finish(err error) {
 	if s.over {
 		return
 	}
 	s.over = true
 	s.err = s.failed(err)
-	if s.timer != nil {
-		s.timer.Stop()
-	}
-	if s.cancel != nil {
-		s.cancel()
-	}
 	close(s.ended)
 	if s.queue.len() == 0 {
 		close(s.taken)
 	}
 }
 
-// release gives the subscription back, once the session is over. What is still
-// on its way is handed back as it arrives.
-func (s *session) release() {
-	s.stream.js.sessions.remove(s)
+// hasEnded is a context that is over: for what is only to begin.
+var hasEnded = func() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}()
+
+// leave gives the subscription up. What has to be handed back follows the UNSUB:
+// else the server would deliver it to our own pulls again.
+func (s *session) leave() {
 	s.mu.Lock()
-	quiet := s.handler == nil && s.machine.Quiet()
-	s.mu.Unlock()
-	if quiet {
-		_ = s.sub.Unsubscribe() // fails if it is over already
+	if s.leaving {
+		s.mu.Unlock()
 		return
 	}
-	go func() { _ = s.sub.Drain(context.Background()) }() // ends with its DrainTimeout, or the connection
+	s.leaving = true
+	if s.timer != nil {
+		s.timer.Stop()
+	}
+	if s.cancel != nil {
+		s.cancel()
+	}
+	nothingWaits := s.over && s.handler == nil && s.machine.Quiet()
+	over := s.over
+	s.mu.Unlock()
+	if over {
+		s.stream.js.sessions.remove(s)
+	}
+	// They fail if the subscription has ended already.
+	if nothingWaits {
+		_ = s.sub.Unsubscribe()
+	} else {
+		_ = s.sub.Drain(hasEnded) // goes on by itself
+	}
+	s.mu.Lock()
+	s.left = true
+	back := s.back
+	s.back = nil
+	s.mu.Unlock()
+	for _, m := range back {
+		s.handBack(m)
+	}
+	close(s.apart)
 }
 
-// stop ends the session at once, and hands back what was not taken.
+// stop ends the session, and hands back what was not taken. It returns when that
+// is done: at once, or when the server has been silent for a moment.
 func (s *session) stop() {
 	s.mu.Lock()
 	if s.stopped {
@@ -396,20 +434,21 @@ func (s *session) stop() {
 		return
 	}
 	s.stopped = true
-	s.machine.Drain()
 	left := s.queue.takeAll()
-	wasOver := s.over
-	if wasOver && len(left) > 0 {
+	if s.over && len(left) > 0 {
 		close(s.taken)
 	}
+	if !s.left {
+		s.back, left = left, nil
+	}
 	s.finish(nil)
+	s.machine.Stop(s.now(), s.world(true))
 	s.mu.Unlock()
 	for _, m := range left {
 		s.handBack(m)
 	}
-	if !wasOver {
-		s.release()
-	}
+	s.step()
+	<-s.apart
 }
 
 // handBack tells the server that a message was not handled. Nobody is told of
@@ -420,7 +459,8 @@ func (s *session) handBack(m *Msg) {
 	}
 }
 
-// drain pulls no more, and returns when all that came was taken.
+// drain pulls no more, and returns when all that came was taken. When ctx ends
+// before, it goes on without its caller.
 func (s *session) drain(ctx context.Context) error {
 	switch {
 	case s == nil:
@@ -429,8 +469,14 @@ func (s *session) drain(ctx context.Context) error {
 		return errNilContext
 	}
 	s.mu.Lock()
-	s.machine.Drain()
+	s.machine.Drain(s.now(), s.world(true))
 	s.mu.Unlock()
+	s.step()
+	select {
+	case <-s.apart: // soon, by itself
+	case <-ctx.Done():
+		return s.failed(context.Cause(ctx))
+	}
 	if err := s.sub.Drain(ctx); err != nil && !errors.Is(err, nats.ErrClosed) {
 		return err
 	}
@@ -445,6 +491,8 @@ func (s *session) drain(ctx context.Context) error {
 
 // sessions are those of a handle.
 type sessions struct {
+	dropped atomic.Uint64 // see Stats
+
 	mu     sync.Mutex
 	all    map[*session]struct{}
 	unhook func()

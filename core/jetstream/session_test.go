@@ -224,7 +224,7 @@ func TestPullRequest(t *testing.T) {
 func TestSessionSilence(t *testing.T) {
 	scripted(t, silent, func(t *testing.T, r *rig) {
 		var told errorLog
-		rec, err := r.StreamHandle("S").ConsumerHandle("C").Receiver(told.option())
+		rec, err := r.StreamHandle("S").ConsumerHandle("C").Receiver(told.option(), Heartbeat(5*time.Second))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -243,6 +243,48 @@ func TestSessionSilence(t *testing.T) {
 		pass(1100 * time.Millisecond)
 		r.wantPulls(t, 3)
 		told.want(t, 1, ErrNoHeartbeat)
+	})
+}
+
+// By default a pull that is lost while messages wait at the server is missed
+// sooner; with ErrorOnMissingHeartbeat the session has the usual heartbeats.
+func TestSessionSilenceWithMessages(t *testing.T) {
+	scripted(t, silent, func(t *testing.T, r *rig) {
+		var told errorLog
+		c := r.StreamHandle("S").ConsumerHandle("C")
+		rec, err := c.Receiver(told.option(), MaxMessages(1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer rec.Stop()
+		synctest.Wait()
+		r.messageWith(r.wantPulls(t, 1), "$JS.ACK.S.C.1.1.1.0.7", "")
+		if _, err := rec.Next(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if p := r.wantPulls(t, 2); !strings.Contains(string(p.Data), `"idle_heartbeat":1000000000`) {
+			t.Errorf("%s", p.Data)
+		}
+		pass(3200 * time.Millisecond) // when the message came is noted after a second
+		r.wantPulls(t, 3)
+		told.want(t, 1, ErrNoHeartbeat)
+	})
+	scripted(t, silent, func(t *testing.T, r *rig) {
+		rec, err := r.StreamHandle("S").ConsumerHandle("C").Receiver(ErrorOnMissingHeartbeat(), MaxMessages(1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer rec.Stop()
+		synctest.Wait()
+		r.messageWith(r.wantPulls(t, 1), "$JS.ACK.S.C.1.1.1.0.7", "")
+		if _, err := rec.Next(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if p := r.wantPulls(t, 2); !strings.Contains(string(p.Data), `"idle_heartbeat":5000000000`) {
+			t.Errorf("%s", p.Data)
+		}
 	})
 }
 
@@ -356,13 +398,15 @@ func TestNextAtTheEnd(t *testing.T) { // reliability G5
 						t.Error(err)
 					}
 				}
-				if took := time.Since(start); took > 100*time.Millisecond {
+				// Drain waits for what may be on its way.
+				if took := time.Since(start); took > 300*time.Millisecond || name != "drain" && took > 100*time.Millisecond {
 					t.Errorf("after %v", took)
 				}
 				if _, err := rec.Next(context.Background()); err == nil {
 					t.Error("a message after the end")
 				}
 				rec.Stop() // again, and after anything
+				synctest.Wait()
 				if n := len(r.sessions.all); n != 0 {
 					t.Errorf("%d sessions are left", n)
 				}
@@ -426,6 +470,9 @@ func TestForged(t *testing.T) { // reliability G17
 		for i, ack := range []string{"", "inbox", "$JS.ACK.S.C", "$JS.ACK.S.C.1.2.3.4.x", "$JS.ACK.S.C.1.2.3.4.5.6"} {
 			r.messageWith(pull, ack, "")
 			told.want(t, i+1, ErrNotJSMessage)
+			if n := r.Stats().PullDropped; n != uint64(i+1) {
+				t.Errorf("%d are counted, want %d", n, i+1)
+			}
 		}
 		r.message(pull, 1, "NATS/1.0 409 Consumer Deleted\r\n\r\n")
 		r.message(pull, 2, "NATS/1.0\r\nStatus: 409\r\n\r\n")
@@ -438,11 +485,19 @@ func TestForged(t *testing.T) { // reliability G17
 		other := pull
 		other.Reply = strings.TrimSuffix(other.Reply, ".1") + ".77"
 		r.status(other, "409 Consumer Deleted")
+		told.want(t, 6, ErrNotJSMessage)
 		r.message(pull, 3, "")
 		if _, err := rec.Next(t.Context()); err != nil {
 			t.Error(err)
 		}
 		rec.Stop()
+		synctest.Wait()
+		if n := r.Stats().PullDropped; n != 6 {
+			t.Errorf("%d are counted, want 6", n)
+		}
+		if st := r.Conn().Stats(); st.InDelivered+st.InDropped+st.InOrphaned+st.InReplies+st.InPending != st.InMsgs {
+			t.Errorf("the ledger does not add up: %+v", st)
+		}
 	})
 }
 
@@ -555,3 +610,100 @@ func (k *kinds) Start(ctx context.Context, op *nats.Operation) context.Context {
 }
 
 func (k *kinds) End(context.Context, *nats.Operation, error) {}
+
+// unsubs notes when the server is told that the subscription ends, and how many
+// messages had been handed back by then.
+type unsubs struct {
+	at    time.Time
+	naked int
+}
+
+func (r *rig) noteUnsub() *unsubs {
+	u := &unsubs{naked: -1}
+	r.srv.On("UNSUB", func(*fakeserver.Peer, *fakeserver.Op) bool {
+		u.at, u.naked = time.Now(), len(r.verdicts())
+		return false
+	})
+	return u
+}
+
+// Drain keeps the subscription while messages come.
+func TestDrainWaitsForWhatComes(t *testing.T) {
+	scripted(t, silent, func(t *testing.T, r *rig) {
+		rec, err := r.StreamHandle("S").ConsumerHandle("C").Receiver()
+		if err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		pull, unsub := r.wantPulls(t, 1), r.noteUnsub()
+		short, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+		defer cancel()
+		if err := rec.Drain(short); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("with a short context: %v", err)
+		}
+		drained := make(chan error, 1)
+		go func() { drained <- rec.Drain(t.Context()) }()
+		for i := range 5 {
+			pass(100 * time.Millisecond)
+			r.message(pull, i+1, "")
+		}
+		last := time.Now()
+		pass(time.Second)
+		if wait := unsub.at.Sub(last); unsub.naked != 0 || wait < 100*time.Millisecond || wait > 250*time.Millisecond {
+			t.Errorf("unsubscribed %v after the last message, %d handed back", wait, unsub.naked)
+		}
+		for range 5 {
+			if _, err := rec.Next(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}
+		if err := <-drained; err != nil {
+			t.Error(err)
+		}
+		if _, err := rec.Next(t.Context()); !errors.Is(err, ErrConsumptionEnded) {
+			t.Error(err)
+		}
+	})
+}
+
+// Stop hands back what it has, and what still comes, when the server knows that
+// it goes: else that would be delivered to its own pulls again. An idle one goes
+// at once.
+func TestStopHandsBackLast(t *testing.T) {
+	scripted(t, silent, func(t *testing.T, r *rig) {
+		rec, err := r.StreamHandle("S").ConsumerHandle("C").Receiver()
+		if err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		pull, unsub := r.wantPulls(t, 1), r.noteUnsub()
+		r.message(pull, 1, "")
+		r.message(pull, 2, "")
+		stopped := make(chan struct{})
+		go func() { rec.Stop(); close(stopped) }()
+		pass(10 * time.Millisecond)
+		r.message(pull, 3, "")
+		last := time.Now()
+		<-stopped
+		if took := time.Since(last); took > 25*time.Millisecond {
+			t.Errorf("stopped after %v", took)
+		}
+		pass(time.Millisecond)
+		if unsub.at.IsZero() || unsub.naked != 0 {
+			t.Errorf("unsubscribed at %v, %d were handed back", unsub.at, unsub.naked)
+		}
+		if got := r.verdicts(); len(got) != 3 || got[2] != "-NAK" {
+			t.Errorf("verdicts %q", got)
+		}
+	})
+	scripted(t, silent, func(t *testing.T, r *rig) {
+		rec, err := r.StreamHandle("S").ConsumerHandle("C").Receiver()
+		if err != nil {
+			t.Fatal(err)
+		}
+		pass(100 * time.Millisecond)
+		if took := elapsed(rec.Stop); took > 0 {
+			t.Errorf("stopped after %v", took)
+		}
+	})
+}

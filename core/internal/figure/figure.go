@@ -65,6 +65,15 @@ func Size(change, soak int) int {
 	return change
 }
 
+// Sizes is Size for what takes too long for every run of the tests: figures is how
+// much "make figures" does, which is the size of a change.
+func Sizes(test, figures, soak int) int {
+	if os.Getenv(fileEnv) != "" {
+		test = figures
+	}
+	return Size(test, soak)
+}
+
 // Seed is the seed of the run: that of the environment, else def.
 func Seed(def uint64) uint64 {
 	if n, err := strconv.ParseUint(os.Getenv(seedEnv), 10, 64); err == nil {

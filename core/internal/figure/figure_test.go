@@ -41,12 +41,17 @@ func TestPrint(t *testing.T) {
 func TestSizeAndSeed(t *testing.T) {
 	t.Setenv(soakEnv, "")
 	t.Setenv(seedEnv, "")
-	if Soak() || Size(1, 2) != 1 || Seed(7) != 7 {
-		t.Error(Soak(), Size(1, 2), Seed(7))
+	t.Setenv(fileEnv, "")
+	if Soak() || Size(1, 2) != 1 || Seed(7) != 7 || Sizes(1, 2, 3) != 1 {
+		t.Error(Soak(), Size(1, 2), Seed(7), Sizes(1, 2, 3))
+	}
+	t.Setenv(fileEnv, "figures.txt")
+	if Size(1, 2) != 1 || Sizes(1, 2, 3) != 2 {
+		t.Error(Size(1, 2), Sizes(1, 2, 3))
 	}
 	t.Setenv(soakEnv, "1")
 	t.Setenv(seedEnv, "18446744073709551615")
-	if !Soak() || Size(1, 2) != 2 || Seed(7) != 1<<64-1 {
+	if !Soak() || Size(1, 2) != 2 || Seed(7) != 1<<64-1 || Sizes(1, 2, 3) != 3 {
 		t.Error(Soak(), Size(1, 2), Seed(7))
 	}
 }

@@ -12,6 +12,7 @@ type Config struct {
 	Threshold   int           // a new pull is due when as many are left, or fewer
 	Expiry      time.Duration // of one pull
 	Heartbeat   time.Duration // of a silent server; 0: none
+	Alert       time.Duration // that while there may be messages; 0: the same
 	StopAfter   int           // ends after that many messages; 0: never
 	// Once is for a fetch: StopAfter messages, and the end when the server has
 	// no more or the time of Deadline is there. What goes wrong until then is
@@ -46,6 +47,8 @@ const (
 	maxKept = 32
 	// lookEvery is how often is looked for a link of which nobody told.
 	lookEvery = 5 * time.Second
+	// alertBeats is how many heartbeats of Alert a pull lives for.
+	alertBeats = 5
 	// goneAfter is how long a consumer has to be missing to be gone: after the
 	// restart of a cluster a server may not know everything yet.
 	goneAfter = time.Second
@@ -59,7 +62,7 @@ type open struct {
 	issued    time.Duration
 	expires   time.Duration // at the server
 	deadline  time.Duration
-	heartbeat bool
+	heartbeat time.Duration
 }
 
 // Machine is the state of one session.
@@ -85,6 +88,7 @@ type Machine struct {
 	since uint64        // items looked at since the last Tick
 
 	proven   bool // a pull on this link was answered; before, none has heartbeats
+	alert    bool // there may be messages, or trouble
 	silences int  // pulls that were not, in a row
 	fails    int  // of any kind, in a row
 	retryAt  time.Duration
@@ -102,9 +106,9 @@ type Machine struct {
 	missing   int // answers in a row that it does not
 	missingAt time.Duration
 
-	draining bool
-	end      Reason
-	tells    []Action
+	part  parting
+	end   Reason
+	tells []Action
 }
 
 // New begins a session. No link is up before LinkUp.
@@ -119,7 +123,7 @@ func (m *Machine) LinkUp(now time.Duration, queued, bytes int) {
 	m.lose()
 	m.reopen(queued, bytes)
 	m.last = now
-	m.proven = false
+	m.proven, m.alert = false, true
 	m.fails, m.retryAt = 0, 0
 	if m.trouble == Disconnected {
 		m.trouble = None
@@ -173,6 +177,10 @@ func (m *Machine) Data(size int) bool {
 	return true
 }
 
+// More notes that the server has messages that are not on their way, or had when
+// it sent the last one.
+func (m *Machine) More() { m.alert = true }
+
 // Taken notes that the user has taken a message.
 func (m *Machine) Taken(size int) {
 	m.buffered--
@@ -202,13 +210,19 @@ func (m *Machine) item(size int) bool {
 	return true
 }
 
-// Status notes a control message.
-func (m *Machine) Status(now time.Duration, s Status) {
+// Status notes a control message. It reports whether there ever was such a pull.
+func (m *Machine) Status(now time.Duration, s Status) bool {
 	m.item(0)
 	if s.Token == 0 || s.Token > m.token {
-		return // not ours
+		return false
 	}
 	m.last = now
+	m.status(now, s)
+	return true
+}
+
+// status notes what is said of a pull of ours.
+func (m *Machine) status(now time.Duration, s Status) {
 	reason, ends := s.reason()
 	if reason.Fatal() {
 		m.finish(reason, s.Text)
@@ -284,6 +298,9 @@ func (m *Machine) ended(now time.Duration, p open, reason Reason, s Status) {
 	switch reason {
 	case Expired, NoMessages, Completed:
 		m.healthy()
+		if nothing && p.heartbeat > 0 {
+			m.alert = false // there was nothing in all that time
+		}
 		// A pull that had to be shorter than the fetch is not its end.
 		if m.cfg.Once && (m.cfg.NoWait || reason != Expired || p.expires >= m.cfg.Deadline) {
 			m.finish(Finished, "")
@@ -309,7 +326,7 @@ func (m *Machine) ended(now time.Duration, p open, reason Reason, s Status) {
 		// that had just come may be lost without a word.
 		m.lose()
 	}
-	m.proven = false
+	m.proven, m.alert = false, true
 	m.trouble, m.detail = reason, s.Text
 	m.tell(reason, s.Text)
 	m.retry(now)
@@ -352,6 +369,9 @@ func (m *Machine) retry(now time.Duration) {
 }
 
 func (m *Machine) tell(reason Reason, text string) {
+	if m.part.stopped {
+		return // nobody listens
+	}
 	m.tells = append(m.tells, Action{Kind: Tell, Reason: reason, Text: text})
 }
 
@@ -391,6 +411,3 @@ func (m *Machine) Checked(now time.Duration, gone bool, text string) {
 		m.finish(ConsumerGone, text)
 	}
 }
-
-// Drain ends the pulling. What is here is still the user's to take.
-func (m *Machine) Drain() { m.draining = true }

@@ -46,7 +46,8 @@ type serverPull struct {
 type item struct {
 	size   int
 	status Status
-	stored int // which message
+	stored int  // which message
+	more   bool // others waited at the server
 }
 
 type world struct {
@@ -77,6 +78,7 @@ type world struct {
 	slow        time.Duration // the user
 
 	onTheWay int // messages on the link and in the connection's queue
+	flying   int // on the link
 
 	took      map[int]bool
 	issued    []time.Duration // pulls
@@ -84,6 +86,7 @@ type world struct {
 	lostPulls int // that the books may not know of
 	maxHeld   int
 	ended     Reason
+	left      time.Duration // when it gave the subscription up
 	size      func() int
 }
 
@@ -102,8 +105,12 @@ func (w *world) send(it item) {
 	w.lastArrival = max(w.lastArrival, w.now+w.latency())
 	if it.size > 0 {
 		w.onTheWay++
+		w.flying++
 	}
 	w.after(w.lastArrival-w.now, func() {
+		if it.size > 0 {
+			w.flying--
+		}
 		if !w.linked || w.epoch != epoch {
 			if it.size > 0 { // redelivered
 				w.onTheWay--
@@ -132,10 +139,13 @@ func (w *world) work() {
 	}
 	w.onTheWay--
 	if !w.m.Data(it.size) {
-		if w.ended == None {
+		if w.ended == None && w.left == 0 {
 			w.t.Fatalf("a message was refused in mid session")
 		}
 		return
+	}
+	if it.more {
+		w.m.More()
 	}
 	w.buffer = append(w.buffer, it)
 	w.maxHeld = max(w.maxHeld, len(w.buffer))
@@ -168,6 +178,9 @@ func (w *world) run() {
 		case End:
 			w.ended = a.Reason
 			return
+		case Leave:
+			w.left = w.now
+			return
 		case Wait:
 			w.timer++
 			timer := w.timer
@@ -175,17 +188,22 @@ func (w *world) run() {
 				if timer != w.timer || w.ended != None {
 					return
 				}
-				bytes := 0
-				for _, it := range w.queue {
-					bytes += it.size
-				}
-				w.m.Tick(w.now, World{w.linked, len(w.queue), bytes, w.arrived})
+				w.m.Tick(w.now, w.look())
 				w.run()
 			})
 			return
 		}
 	}
 	w.t.Fatal("the machine never waits")
+}
+
+// look is what a Tick looks at.
+func (w *world) look() World {
+	bytes := 0
+	for _, it := range w.queue {
+		bytes += it.size
+	}
+	return World{w.linked, len(w.queue), bytes, w.arrived}
 }
 
 // pull is a request on its way.
@@ -247,7 +265,7 @@ func (w *world) serve() {
 			w.pulls = w.pulls[1:]
 			continue
 		}
-		w.send(item{size: size, stored: w.stream[0]})
+		w.send(item{size: size, stored: w.stream[0], more: len(w.stream) > 1})
 		w.stream = w.stream[1:]
 		p.left--
 		p.bytes -= size
@@ -351,6 +369,9 @@ func newWorld(t *testing.T, seed uint64) *world {
 	capacity := []int{1, 2, 10, 100, 500}[rng.IntN(5)]
 	cfg := Config{
 		MaxMessages: capacity, Threshold: capacity / 2, Expiry: 30 * sec, Heartbeat: 5 * sec, Seed: seed,
+	}
+	if seed%2 == 0 {
+		cfg.Alert = sec
 	}
 	w := &world{
 		t: t, rng: rng, now: time.Hour, linked: true, leader: true, took: make(map[int]bool),

@@ -13,6 +13,7 @@ const (
 	Pull              // send Action.Request
 	Check             // ask for the consumer, and call Checked; Found too if it exists
 	Tell              // something was wrong: Reason and Text
+	Leave             // after Drain and Stop: give the subscription up
 	End               // nothing more will come: Reason and Text
 )
 
@@ -46,10 +47,11 @@ type World struct {
 // Ready reports whether Next has something to do at once, but for what time
 // brings: cheap, for after Data and Taken.
 func (m *Machine) Ready() bool {
-	return m.end != None || len(m.tells) > 0 || m.check || m.up && m.retryAt == 0 && m.due()
+	return m.end != None || len(m.tells) > 0 || m.check || m.up && m.retryAt == 0 && m.due() ||
+		m.part.begun && m.nothingComes()
 }
 
-// Next says what to do now. It is called again until it says Wait or End.
+// Next says what to do now. It is called again until it says Wait, Leave or End.
 func (m *Machine) Next(now time.Duration) Action {
 	switch {
 	case len(m.tells) > 0:
@@ -58,6 +60,8 @@ func (m *Machine) Next(now time.Duration) Action {
 		return a
 	case m.end != None:
 		return Action{Kind: End, Reason: m.end, Text: m.detail}
+	case m.leave(now):
+		return Action{Kind: Leave}
 	case m.check:
 		m.check, m.checking = false, true
 		return Action{Kind: Check}
@@ -72,10 +76,7 @@ func (m *Machine) Tick(now time.Duration, w World) {
 	if w.Up && !m.up {
 		m.LinkUp(now, w.Queued, w.QueuedBytes) // nobody told
 	}
-	if m.heard || w.Arrived-m.seen > m.since {
-		m.last = now
-	}
-	m.heard, m.seen, m.since = false, w.Arrived, 0
+	m.arrivals(now, w)
 	m.lost = slices.DeleteFunc(m.lost, func(p open) bool { return now >= p.deadline })
 	if now >= m.retryAt {
 		m.retryAt = 0
@@ -91,7 +92,7 @@ func (m *Machine) Tick(now time.Duration, w World) {
 
 // silence looks for pulls that the server has forgotten.
 func (m *Machine) silence(now time.Duration, w World) {
-	if !m.listening() || now-m.last < 2*m.cfg.Heartbeat {
+	if hb := m.listening(); hb == 0 || now-m.last < 2*hb {
 		return
 	}
 	m.reopen(w.Queued, w.QueuedBytes)
@@ -100,7 +101,7 @@ func (m *Machine) silence(now time.Duration, w World) {
 
 // unanswered is what follows from a pull of which nothing was heard.
 func (m *Machine) unanswered(now time.Duration) {
-	m.proven = false
+	m.proven, m.alert = false, true
 	m.silences++
 	m.trouble, m.detail = NoHeartbeat, ""
 	if m.cfg.EndOnSilence {
@@ -111,9 +112,13 @@ func (m *Machine) unanswered(now time.Duration) {
 	m.retry(now)
 }
 
-// listening reports whether the server owes us heartbeats.
-func (m *Machine) listening() bool {
-	return slices.ContainsFunc(m.pulls, func(p open) bool { return p.heartbeat })
+// listening is how often the server owes us heartbeats; 0: it owes none. Which of
+// the pulls are complete is not known, so it is the longest.
+func (m *Machine) listening() (hb time.Duration) {
+	for _, p := range m.pulls {
+		hb = max(hb, p.heartbeat)
+	}
+	return hb
 }
 
 // expire closes pulls whose time is over. Most are complete: the last message
@@ -123,7 +128,7 @@ func (m *Machine) expire(now time.Duration, w World) {
 	before := len(m.pulls)
 	m.pulls = slices.DeleteFunc(m.pulls, func(p open) bool {
 		over := now >= p.deadline
-		silent = silent || over && !p.heartbeat
+		silent = silent || over && p.heartbeat == 0
 		return over
 	})
 	if len(m.pulls) == before {
@@ -167,7 +172,7 @@ func (m *Machine) bytesCapacity() int {
 
 // due reports whether it is time for a pull, but for a retry that waits.
 func (m *Machine) due() bool {
-	if m.draining || m.end != None {
+	if m.part.begun || m.end != None {
 		return false
 	}
 	if msgs, bytes := m.credit(); msgs <= 0 || m.cfg.MaxBytes > 0 && bytes < max(m.minBytes, 1) {
@@ -203,16 +208,16 @@ func (m *Machine) credit() (msgs, bytes int) {
 // pull makes the next request.
 func (m *Machine) pull(now time.Duration) Action {
 	r := m.request(now)
-	if !m.listening() {
+	if m.listening() == 0 {
 		m.last = now // the silence counts from here
 	}
 	p := open{
-		token: r.Token, batch: r.Batch, bytes: r.MaxBytes, issued: now, expires: now + r.Expires, heartbeat: r.Heartbeat > 0,
+		token: r.Token, batch: r.Batch, bytes: r.MaxBytes, issued: now, expires: now + r.Expires, heartbeat: r.Heartbeat,
 	}
 	switch {
 	case r.Expires == 0:
 		p.deadline = max(m.cfg.Deadline, now) + grace
-	case p.heartbeat:
+	case p.heartbeat > 0:
 		p.deadline = p.expires + grace
 	default:
 		p.deadline = p.expires + probeGrace
@@ -258,6 +263,10 @@ func (m *Machine) request(now time.Duration) Request {
 // pull, and one after trouble, asks for none and lives for a short time only: its
 // end is soon told, or missed. When that was in vain it gets longer, in case the
 // way is.
+//
+// While there may be messages, heartbeats are shorter: a pull that is lost without
+// a word keeps them waiting. One of that kind that brings nothing is the last, so
+// an idle session pays nothing for it.
 func (m *Machine) heartbeat(expires *time.Duration) time.Duration {
 	hb := m.cfg.Heartbeat
 	if hb == 0 || *expires == 0 {
@@ -266,6 +275,10 @@ func (m *Machine) heartbeat(expires *time.Duration) time.Duration {
 	if !m.proven && (!m.cfg.Once || m.trouble != None) {
 		*expires = min(*expires, 2*hb, probeTime<<min(m.silences, 10))
 		return 0
+	}
+	if alert := m.cfg.Alert; m.alert && 0 < alert && alert < hb && !m.cfg.Once {
+		hb = alert
+		*expires = min(*expires, alertBeats*alert)
 	}
 	return min(hb, *expires/2)
 }
@@ -281,8 +294,8 @@ func (m *Machine) wake(now time.Duration) time.Duration {
 		for _, p := range m.pulls {
 			sooner(p.deadline)
 		}
-		if m.listening() { // the time of messages was not noted
-			sooner(min(now+m.cfg.Heartbeat, m.last+2*m.cfg.Heartbeat))
+		if hb := m.listening(); hb > 0 { // the time of messages was not noted
+			sooner(min(now+hb, m.last+2*hb))
 		}
 	} else {
 		sooner(now + lookEvery)
@@ -294,9 +307,12 @@ func (m *Machine) wake(now time.Duration) time.Duration {
 			sooner(m.cfg.Deadline + grace)
 		}
 	}
+	if m.part.begun {
+		sooner(min(now+m.part.look(), m.leaveAt(now)))
+	}
 	return max(at, now+time.Millisecond)
 }
 
 // Quiet reports whether nothing can be on its way, so that the session's
 // subscription can go without a message lost.
-func (m *Machine) Quiet() bool { return m.outstanding == 0 && m.base == 0 && len(m.lost) == 0 }
+func (m *Machine) Quiet() bool { return m.nothingComes() && m.base == 0 }

@@ -633,8 +633,8 @@ func TestHostileContent(t *testing.T) { // reliability G17
 	if m, err := rec.Next(in(t, 10*time.Second)); err != nil || string(m.Data) != "real" {
 		t.Errorf("%v %v", m, err)
 	}
-	if told.Load() != 4 {
-		t.Errorf("%d forged messages were told", told.Load())
+	if n := js.Stats().PullDropped; told.Load() != 4 || n != 4 {
+		t.Errorf("%d forged messages were told, %d counted", told.Load(), n)
 	}
 }
 
@@ -743,16 +743,15 @@ func TestPullOptions(t *testing.T) {
 	}
 }
 
-// Ten thousand sessions on one connection, over ten streams: an idle one has no
-// goroutine.
+// Sessions on one connection, over ten streams, ten thousand of them in a soak:
+// each gets its messages, an idle one has no goroutine and little memory, and all
+// are closed in time.
 func TestManySessions(t *testing.T) {
 	t.Parallel()
 	js, _ := run(t)
 	const streams = 10
 	each := figure.Size(20, 1000)
-	var got atomic.Int32
-	all := make(chan struct{})
-	var runs []*jetstream.Consumption
+	var consumers []*jetstream.Consumer
 	for i := range streams {
 		name := fmt.Sprintf("S%d", i)
 		s := create(t, js, jetstream.StreamConfig{Name: name, Subjects: []string{name + ".>"}})
@@ -761,18 +760,29 @@ func TestManySessions(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			run, err := c.Consume(func(m *jetstream.Msg) {
-				_ = m.Ack()
-				if got.Add(1) == int32(2*streams*each) {
-					close(all)
-				}
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
-			runs = append(runs, run)
+			consumers = append(consumers, c)
 		}
 	}
+	before, began := heap(), time.Now()
+	counts := make([]atomic.Int32, len(consumers))
+	var left atomic.Int32
+	left.Store(int32(2 * len(consumers)))
+	all := make(chan struct{})
+	var runs []*jetstream.Consumption
+	for i, c := range consumers {
+		run, err := c.Consume(func(m *jetstream.Msg) {
+			_ = m.Ack()
+			counts[i].Add(1)
+			if left.Add(-1) == 0 {
+				close(all)
+			}
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		runs = append(runs, run)
+	}
+	opened := time.Since(began)
 	for i := range streams {
 		publish(t, js, fmt.Sprintf("S%d.a", i), "x")
 		publish(t, js, fmt.Sprintf("S%d.b", i), "x")
@@ -781,21 +791,49 @@ func TestManySessions(t *testing.T) {
 	if err := js.Conn().Flush(t.Context()); err != nil {
 		t.Error(err)
 	}
-	stacks := make([]byte, 64<<20)
-	stacks = stacks[:runtime.Stack(stacks, true)]
-	idle := 0
-	for stack := range strings.SplitSeq(string(stacks), "\n\n") {
-		if strings.Contains(stack, "jetstream.(*session)") {
-			idle++
+	for i := range counts {
+		if n := counts[i].Load(); n != 2 {
+			t.Errorf("session %d got %d messages, want 2", i, n)
 		}
 	}
-	if idle > len(runs)/10 { // other tests run beside this one
-		t.Errorf("%d goroutines of %d sessions", idle, len(runs))
-	}
+	busy, memory := sessionGoroutines(), (heap()-before)/int64(len(runs))
+	began = time.Now()
 	for _, run := range runs {
 		run.Stop()
 	}
 	for _, run := range runs {
 		<-run.Done()
 	}
+	closed := time.Since(began)
+	t.Logf("%d sessions: opened in %v, %d goroutines, %d bytes of heap each with what the server has for them, closed in %v",
+		len(runs), opened.Round(time.Millisecond), busy, memory, closed.Round(time.Millisecond))
+	if busy > len(runs)/10 { // other tests run beside this one
+		t.Errorf("%d goroutines of %d sessions", busy, len(runs))
+	}
+	if figure.Soak() && memory > 100<<10 { // ten times what is expected; with few the others count for more
+		t.Errorf("%d bytes of heap for each session", memory)
+	}
+	if limit := 20*time.Second + time.Duration(len(runs))*10*time.Millisecond; closed > limit {
+		t.Errorf("closed in %v, want %v", closed, limit)
+	}
+}
+
+// heap is what is in use.
+func heap() int64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
+
+// sessionGoroutines counts goroutines that are at a session's work.
+func sessionGoroutines() (n int) {
+	stacks := make([]byte, 64<<20)
+	stacks = stacks[:runtime.Stack(stacks, true)]
+	for stack := range strings.SplitSeq(string(stacks), "\n\n") {
+		if strings.Contains(stack, "jetstream.(*session)") {
+			n++
+		}
+	}
+	return n
 }
