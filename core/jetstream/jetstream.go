@@ -104,7 +104,7 @@ type Stats struct {
 
 // Stats returns what the handle has counted so far.
 func (js *JetStream) Stats() Stats {
-	if js == nil {
+	if js == nil || js.sessions == nil {
 		return Stats{}
 	}
 	return Stats{PullDropped: js.sessions.dropped.Load()}

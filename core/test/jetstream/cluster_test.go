@@ -54,32 +54,21 @@ func TestCluster(t *testing.T) {
 // testWithoutServer stops the only server of a stream: lists name it.
 func testWithoutServer(t *testing.T, c *natstest.Cluster, js *jetstream.JetStream) {
 	t.Helper()
-	var lonely *jetstream.Stream
-	var victim *natstest.Server
-	for i := 0; victim == nil; i++ {
-		s, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: fmt.Sprintf("ALONE%d", i), Storage: jetstream.MemoryStorage})
-		if err != nil {
-			t.Fatal(err)
-		}
-		info, err := s.Info(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, srv := range c.Servers()[1:] {
-			if srv.Name() == info.Cluster.Leader {
-				lonely, victim = s, srv
-			}
-		}
-		if i > 100 {
-			t.Fatal("all streams were placed on the server that we are connected to")
-		}
-	}
-	victim.Stop()
-	// While the others elect a leader, nobody answers.
-	patient, err := jetstream.New(js.Conn(), jetstream.DefaultTimeout(time.Second))
+	lonely, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "ALONE", Storage: jetstream.MemoryStorage})
 	if err != nil {
 		t.Fatal(err)
 	}
+	info, err := lonely.Info(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := slices.IndexFunc(c.Servers(), func(s *natstest.Server) bool { return s.Name() == info.Cluster.Leader })
+	if i < 0 {
+		t.Fatalf("the stream is nowhere: %+v", info.Cluster)
+	}
+	// While the others elect a leader, nobody answers.
+	patient := handle(t, c.Server((i+1)%3).URL(), jetstream.DefaultTimeout(time.Second))
+	c.Server(i).Stop()
 	for range 30 {
 		infos, err := nats.Collect(patient.Streams(t.Context()))
 		var incomplete *jetstream.IncompleteListError
