@@ -44,7 +44,9 @@ func simSeeds(some int) (seeds []uint64, replay bool) {
 }
 
 // simAll runs the plans of all seeds, some at a time, and hands each to look.
-func simAll(seeds []uint64, look func(plan sim.Plan, out simOutcome)) {
+func simAll(seeds []uint64, look func(plan sim.Plan, out simOutcome)) { simAllOf(seeds, simPlan, look) }
+
+func simAllOf(seeds []uint64, planOf func(seed uint64) sim.Plan, look func(plan sim.Plan, out simOutcome)) {
 	next := make(chan uint64, len(seeds))
 	for _, s := range seeds {
 		next <- s
@@ -55,7 +57,7 @@ func simAll(seeds []uint64, look func(plan sim.Plan, out simOutcome)) {
 	for range min(4, len(seeds)) {
 		wg.Go(func() {
 			for seed := range next {
-				plan := simPlan(seed)
+				plan := planOf(seed)
 				out := simulate(plan, simNoBug, nil)
 				mu.Lock()
 				look(plan, out)
