@@ -73,7 +73,7 @@ func simExplain(plan sim.Plan, bug simBug) (short sim.Plan, explanation string) 
 	short = sim.Shrink(plan, 1500, func(p sim.Plan) bool { return simulate(p, bug, nil).err != nil })
 	var trace []string
 	out := simulate(short, bug, func(line string) { trace = append(trace, line) })
-	const most = 300
+	const most = 3000
 	trace = trace[max(0, len(trace)-most):]
 	return short, fmt.Sprintf("%v\nreplay: make sim SEED=%d\nthe plan, made short:\n%v\nthe end of its trace:\n%s\n",
 		out.err, plan.Seed, short, strings.Join(trace, "\n"))

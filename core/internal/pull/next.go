@@ -46,11 +46,12 @@ type World struct {
 // Ready reports whether Next has something to do at once, but for what time
 // brings: cheap, for after Data and Taken.
 func (m *Machine) Ready() bool {
-	return m.end != None || len(m.tells) > 0 || m.check || m.up && m.retryAt == 0 && m.due()
+	return m.end != None || len(m.tells) > 0 || m.check || m.postponed != nil && m.outstanding == 0 || m.up && m.retryAt == 0 && m.due()
 }
 
 // Next says what to do now. It is called again until it says Wait or End.
 func (m *Machine) Next(now time.Duration) Action {
+	m.resume(now)
 	switch {
 	case len(m.tells) > 0:
 		a := m.tells[0]
@@ -123,7 +124,7 @@ func (m *Machine) expire(now time.Duration, w World) {
 	before := len(m.pulls)
 	m.pulls = slices.DeleteFunc(m.pulls, func(p open) bool {
 		over := now >= p.deadline
-		silent = silent || over && !p.heartbeat
+		silent = silent || over && !p.heartbeat && !p.late
 		return over
 	})
 	if len(m.pulls) == before {
@@ -208,6 +209,7 @@ func (m *Machine) pull(now time.Duration) Action {
 	}
 	p := open{
 		token: r.Token, batch: r.Batch, bytes: r.MaxBytes, issued: now, expires: now + r.Expires, heartbeat: r.Heartbeat > 0,
+		seen: m.came, seenBytes: m.cameBytes,
 	}
 	switch {
 	case r.Expires == 0:
