@@ -38,7 +38,8 @@ type simSession struct {
 	drains  bool
 	flushed error // the flush of the subscription's drain
 
-	stuck []*simStuck // publishes that wait for room
+	limit time.Duration // until when a pull waits for room; 0: as long as the session lasts
+	stuck []*simStuck   // publishes that wait for room
 	books simBooks
 }
 
@@ -53,6 +54,7 @@ type simPulled struct {
 type simStuck struct {
 	retry <-chan struct{}
 	limit time.Duration // 0: none
+	pull  bool          // ends with the session
 	room  func()        // tries again
 	done  func(error)
 }
@@ -69,6 +71,7 @@ func (k *simWork) open(o *sim.Consumer, app simApp, cfg pull.Config) *simSession
 	}
 	cfg.Seed = c.w.Rand().Uint64()
 	if cfg.Once {
+		s.limit = c.now() + cfg.Deadline
 		cfg.Deadline += s.now()
 	}
 	s.cfg = cfg
@@ -179,7 +182,7 @@ func (s *simSession) pull(r pull.Request) bool {
 	body := fmt.Appendf(nil, `{"batch":%d,"expires":%d,"max_bytes":%d,"idle_heartbeat":%d,"no_wait":%t}`,
 		r.Batch, r.Expires, r.MaxBytes, r.Heartbeat, r.NoWait)
 	waited := false
-	sent := s.publish(s.o.NextSubject(), s.prefix+strconv.FormatUint(r.Token, 10), body, func(err error) {
+	sent := s.publish(s.o.NextSubject(), s.prefix+strconv.FormatUint(r.Token, 10), body, s.limit, func(err error) {
 		if err != nil {
 			s.c.w.Sometimes("pull: a request could not be published")
 			s.machine.Failed(s.now(), r.Token)
@@ -194,18 +197,23 @@ func (s *simSession) pull(r pull.Request) bool {
 	return sent
 }
 
-// publish is Conn.PublishMsg. done is called with what it returns. It reports
-// false if that is not yet.
-func (s *simSession) publish(subject, reply string, data []byte, done func(error)) bool {
+// publish is Conn.PublishMsg with a context that ends at the limit, if there is
+// one. done is called with what it returns. It reports false if that is not yet.
+func (s *simSession) publish(subject, reply string, data []byte, limit time.Duration, done func(error)) bool {
 	retry, err := s.nc.out.Publish(subject, reply, "", data)
 	if err != nil || retry == nil {
 		done(err)
 		return true
 	}
-	x := &simStuck{retry: retry, done: done, room: func() { s.publish(subject, reply, data, done) }}
+	x := &simStuck{retry: retry, done: done, limit: limit, pull: reply != ""}
+	x.room = func() { s.publish(subject, reply, data, limit, done) }
 	if s.nc.cfg.whenDown == DisconnectedBlock && s.c.link == nil {
-		x.limit = s.c.now() + s.nc.cfg.requestTimeout
-		s.c.after(s.nc.cfg.requestTimeout, func() {}) // somebody has to look then
+		if most := s.c.now() + s.nc.cfg.requestTimeout; x.limit == 0 || most < x.limit {
+			x.limit = most
+		}
+	}
+	if x.limit > 0 {
+		s.c.at(x.limit, func() {}) // somebody has to look then
 	}
 	s.stuck = append(s.stuck, x)
 	return false
@@ -219,7 +227,7 @@ func (s *simSession) pollStuck() {
 		switch {
 		case hasClosed(x.retry):
 			x.room()
-		case x.limit > 0 && s.c.now() >= x.limit:
+		case x.limit > 0 && s.c.now() >= x.limit, x.pull && s.over:
 			x.done(errSimLate)
 		default:
 			s.stuck = append(s.stuck, x)
@@ -329,7 +337,7 @@ func (s *simSession) handBack(m simPulled) {
 
 // answer is an acknowledgement.
 func (s *simSession) answer(m simPulled, body string) {
-	s.publish(m.reply, "", []byte(body), func(error) {})
+	s.publish(m.reply, "", []byte(body), 0, func(error) {})
 }
 
 // drain pulls no more, and is over when all that came was taken.

@@ -72,7 +72,7 @@ func (c *Consumer) openFetch(ctx context.Context, op string, n int, opts []Fetch
 			wait = left
 		}
 	}
-	s, err = c.open(op, cfg, pull.Config{
+	s, err = c.open(ctx, op, cfg, pull.Config{
 		MaxMessages: n, StopAfter: n, MaxBytes: cfg.bytes, Heartbeat: max(cfg.heartbeat, 0),
 		Once: true, NoWait: cfg.noWait, Deadline: max(wait, time.Millisecond),
 	}, nil)
@@ -120,5 +120,5 @@ func (c *Consumer) openNext(ctx context.Context, op string, cfg pullConfig) (*se
 	if err := cfg.ahead(false); err != nil {
 		return nil, c.failed(op, err)
 	}
-	return c.open(op, cfg, cfg.machine(), nil)
+	return c.open(ctx, op, cfg, cfg.machine(), nil)
 }

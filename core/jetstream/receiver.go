@@ -27,7 +27,7 @@ func (c *Consumer) openAhead(op string, opts []PullOption, handler func(*Msg)) (
 	if err != nil {
 		return nil, c.failed(op, err)
 	}
-	return c.open(op, cfg, cfg.machine(), handler)
+	return c.open(context.Background(), op, cfg, cfg.machine(), handler)
 }
 
 // Receiver is an open session that pulls ahead, for loops that are not yours:

@@ -31,6 +31,8 @@ type session struct {
 	subject  string     // of pulls
 	prefix   string     // of their reply subjects
 	began    time.Time
+	life     context.Context // bounds the wait for room of pulls; over with the session
+	endLife  context.CancelFunc
 
 	mu      sync.Mutex // guards all below; never held across a publish or user code
 	sub     *nats.Subscription
@@ -65,8 +67,9 @@ func (c *Consumer) failed(op string, err error) error {
 
 const never = time.Duration(math.MaxInt64)
 
-// open begins a session. It pulls at once if there is a link.
-func (c *Consumer) open(op string, cfg pullConfig, machine pull.Config, handler func(*Msg)) (*session, error) {
+// open begins a session. It pulls at once if there is a link. A pull that there is
+// no room for waits for it no longer than ctx, or the time of a fetch, lasts.
+func (c *Consumer) open(ctx context.Context, op string, cfg pullConfig, machine pull.Config, handler func(*Msg)) (*session, error) {
 	fail := func(err error) (*session, error) { return nil, c.failed(op, err) }
 	if c.nobodys() {
 		return nil, errNoHandle
@@ -87,7 +90,10 @@ func (c *Consumer) open(op string, cfg pullConfig, machine pull.Config, handler 
 	}
 	machine.Seed = rand.Uint64()
 	if machine.Once {
+		s.life, s.endLife = context.WithTimeout(ctx, machine.Deadline)
 		machine.Deadline += s.now()
+	} else {
+		s.life, s.endLife = context.WithCancel(ctx)
 	}
 	s.machine = pull.New(machine)
 	// Nothing that was pulled is dropped: the machine sees to it that there is
@@ -95,6 +101,7 @@ func (c *Consumer) open(op string, cfg pullConfig, machine pull.Config, handler 
 	sub, err := s.nc.Subscribe(s.prefix+"*", s.arrive,
 		nats.PendingLimits(-1, -1), nats.Concurrency(cfg.concurrency), nats.EventHandler(s.event))
 	if err != nil {
+		s.endLife()
 		return fail(err)
 	}
 	s.mu.Lock()
@@ -205,7 +212,7 @@ func (s *session) pull(r pull.Request) {
 		Reply:   s.prefix + strconv.FormatUint(r.Token, 10),
 		Data:    appendRequest(make([]byte, 0, 128), r),
 	}
-	ctx := context.Background()
+	ctx := s.life
 	var op *nats.Operation
 	tracer := s.nc.Tracer()
 	if tracer != nil {
@@ -224,8 +231,11 @@ func (s *session) pull(r pull.Request) {
 	}
 	s.mu.Lock()
 	s.machine.Failed(s.now(), r.Token)
+	over := s.over
 	s.mu.Unlock()
-	s.tell(err)
+	if !over {
+		s.tell(err)
+	}
 }
 
 // tell is for what the session heals.
@@ -321,6 +331,7 @@ func (s *session) finish(err error) {
 	}
 	s.over = true
 	s.err = s.failed(err)
+	s.endLife()
 	if s.timer != nil {
 		s.timer.Stop()
 	}
