@@ -45,7 +45,7 @@ const (
 	simResumeBug         // what of a failed write had left is sent again
 	simForgetBug         // a subscription is forgotten at a reconnect
 	simConfirmBug        // an INFO counts as a PONG
-	simPullBug           // a session does not hear of a new link
+	simStrandBug         // what was read ahead is not handed back
 )
 
 type simFinished struct {

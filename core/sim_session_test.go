@@ -113,9 +113,6 @@ func (s *simSession) world(up bool) pull.World {
 
 func (s *simSession) linkUp() {
 	s.books.troubled(s.c.w.Now())
-	if s.c.run.bug == simPullBug {
-		return
-	}
 	w := s.world(true)
 	s.machine.LinkUp(s.now(), w.Queued, w.QueuedBytes)
 }
@@ -321,7 +318,9 @@ func (s *simSession) stop() {
 	wasOver := s.over
 	s.finish()
 	for _, m := range left {
-		s.handBack(m)
+		if s.c.run.bug != simStrandBug {
+			s.handBack(m)
+		}
 	}
 	if !wasOver {
 		s.release()

@@ -73,7 +73,7 @@ func simExplain(plan sim.Plan, bug simBug) (short sim.Plan, explanation string) 
 	short = sim.Shrink(plan, 1500, func(p sim.Plan) bool { return simulate(p, bug, nil).err != nil })
 	var trace []string
 	out := simulate(short, bug, func(line string) { trace = append(trace, line) })
-	const most = 3000
+	const most = 300
 	trace = trace[max(0, len(trace)-most):]
 	return short, fmt.Sprintf("%v\nreplay: make sim SEED=%d\nthe plan, made short:\n%v\nthe end of its trace:\n%s\n",
 		out.err, plan.Seed, short, strings.Join(trace, "\n"))
@@ -188,16 +188,19 @@ func TestFigure19SameSeedSameRun(t *testing.T) {
 	seeds, _ := simSeeds(8)
 	seeds = seeds[:min(len(seeds), 50)]
 	hashes := make(map[uint64]uint64)
-	simAll(seeds, func(plan sim.Plan, out simOutcome) { hashes[plan.Seed] = out.hash })
 	same := 0
-	simAll(seeds, func(plan sim.Plan, out simOutcome) {
-		if out.hash == hashes[plan.Seed] {
-			same++
-		} else {
-			t.Errorf("seed %d: traces with the hashes %x and %x", plan.Seed, hashes[plan.Seed], out.hash)
-		}
-	})
-	figure.Print(t, 19, "the same seed, the same trace: 50 seeds twice", "%d of %d seeds gave the same trace twice", same, len(seeds))
+	for _, planOf := range []func(uint64) sim.Plan{simPlan, simPullPlan} {
+		clear(hashes)
+		simAllOf(seeds, planOf, func(plan sim.Plan, out simOutcome) { hashes[plan.Seed] = out.hash })
+		simAllOf(seeds, planOf, func(plan sim.Plan, out simOutcome) {
+			if out.hash == hashes[plan.Seed] {
+				same++
+			} else {
+				t.Errorf("seed %d: traces with the hashes %x and %x", plan.Seed, hashes[plan.Seed], out.hash)
+			}
+		})
+	}
+	figure.Print(t, 19, "the same seed, the same trace: 50 seeds twice", "%d of %d days and hours of pulling gave the same trace twice", same, 2*len(seeds))
 }
 
 // What is broken on purpose is found, and the plan that shows it is made short.
@@ -207,12 +210,16 @@ func TestSimFindsBugs(t *testing.T) {
 	}
 	for bug, name := range map[simBug]string{
 		simResumeBug: "what had left is sent again", simForgetBug: "a subscription is forgotten", simConfirmBug: "an INFO is a PONG",
+		simStrandBug: "what was read ahead is not handed back",
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var plan sim.Plan
 			for seed := uint64(1); seed <= 50; seed++ {
 				p := sim.NewPlan(seed, 2*time.Hour, 8)
+				if bug == simStrandBug {
+					p = sim.NewPullPlan(seed, 2*time.Hour, 8)
+				}
 				if simulate(p, bug, nil).err != nil {
 					plan = p
 					break
