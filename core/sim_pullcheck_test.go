@@ -191,7 +191,7 @@ func (c *simClient) checkSessions() {
 func (s *simSession) able() bool {
 	l := s.c.link
 	return !s.over && !s.drains && s.app.forever && l != nil && !l.ended && !s.c.asleep && s.c.hole.link != l &&
-		s.cfg.MaxBytes == 0 && s.waits() == 0
+		(s.cfg.MaxBytes == 0 || s.cfg.MaxBytes > 600) && s.waits() == 0
 }
 
 // ableSession is one of a consumer's that is able.

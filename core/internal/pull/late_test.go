@@ -118,3 +118,26 @@ func TestBooksAreRightAgain(t *testing.T) {
 		t.Errorf("the server has pulls for %d, %d are on the books, the capacity is %d", server, r.outstanding, cfg.MaxMessages)
 	}
 }
+
+// A pull whose bytes are used up to the last one is over, and nobody tells.
+func TestBytesToTheLast(t *testing.T) {
+	t.Run("ahead", func(t *testing.T) {
+		cfg := usual()
+		cfg.MaxBytes = 1000
+		r := started(t, cfg)
+		r.status(1, 100, "Idle Heartbeat")
+		r.data(10, 100)
+		if r.want(2); r.last().MaxBytes != 1000 || r.last().Batch != 100 {
+			t.Errorf("%+v", r.last())
+		}
+	})
+	t.Run("fetch", func(t *testing.T) {
+		r := newRig(t, Config{MaxMessages: 100, StopAfter: 100, MaxBytes: 1000, Once: true, Deadline: 3610 * sec})
+		r.LinkUp(r.now, 0, 0)
+		r.run()
+		r.data(10, 100)
+		if r.end != Finished || !r.Quiet() {
+			t.Errorf("%v, quiet %t", r.end, r.Quiet())
+		}
+	})
+}

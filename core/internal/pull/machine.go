@@ -165,7 +165,12 @@ func (m *Machine) Data(size int) bool {
 	if !m.item(size) {
 		m.outstanding--
 		m.outBytes -= size
+		// A pull whose bytes are used up to the last one ends without a word.
+		usedUp := m.cfg.MaxBytes > 0 && m.outBytes == 0
 		m.floor()
+		if usedUp && m.outBytes == 0 {
+			m.outstanding = 0
+		}
 		if m.outstanding == 0 {
 			m.pulls, m.outBytes = m.pulls[:0], 0 // all are complete
 		}
@@ -180,6 +185,9 @@ func (m *Machine) Data(size int) bool {
 	m.gotBytes += size
 	m.buffered++
 	m.bufferedBytes += size
+	if m.cfg.Once && m.cfg.MaxBytes > 0 && m.gotBytes >= m.cfg.MaxBytes {
+		m.finish(Finished, "")
+	}
 	return true
 }
 
