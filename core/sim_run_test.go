@@ -245,11 +245,10 @@ func (r *simRun) heal() {
 		s.Refuse, s.Hole, s.AuthRefuse, s.SlowInfo, s.Mute, s.HangUp = false, false, false, 0, false, false
 		for _, p := range slices.Clone(s.Peers()) {
 			p.Conn.Heal()
-			if p.Left { // its pings would have told the server
-				p.Close()
-			}
 		}
 	}
+	r.forgetLeft()
+	r.w.After(time.Second, r.forgetLeft) // those of clients that have just woken up
 	for _, c := range r.clients {
 		c.wake()
 		for _, p := range c.work.pubs {
@@ -257,6 +256,18 @@ func (r *simRun) heal() {
 		}
 	}
 	r.healConsumers()
+}
+
+// forgetLeft ends connections that clients have left: pings would have told the
+// servers.
+func (r *simRun) forgetLeft() {
+	for _, s := range r.cluster.Servers {
+		for _, p := range slices.Clone(s.Peers()) {
+			if p.Left {
+				p.Close()
+			}
+		}
+	}
 }
 
 // probe publishes as much as subscriptions with an end still wait for.
