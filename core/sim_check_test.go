@@ -159,7 +159,7 @@ func (c *simClient) checkWell() {
 	}
 	c.checkLedger(true)
 	st := nc.Stats()
-	if st.OutInFlight+st.OutBuffered > 0 {
+	if st.OutInFlight+st.OutBuffered > 0 && len(c.work.sessions) == 0 { // those pull all the time
 		c.w.Fail("client %d: messages wait: %+v", c.id, st)
 	}
 	if st.RequestsOpen > 0 || len(c.work.reqs) > 0 || len(c.work.flushes) > 0 {
@@ -177,6 +177,7 @@ func (c *simClient) checkWell() {
 			c.w.Fail("client %d: publisher %d has not ended", c.id, p.rec.id)
 		}
 	}
+	c.checkSessions()
 	c.checkSubs()
 	c.checkSameSubs()
 }

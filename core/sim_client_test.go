@@ -44,6 +44,9 @@ type simClient struct {
 	running bool // a worker is about to run
 	told    simTold
 	hole    simHole
+
+	eventsAt time.Duration // when handlers hear of the last event
+	resuming bool          // no message of a consumer came on this link
 }
 
 // simAttempt is one attempt to connect.
@@ -92,7 +95,7 @@ func (c *simClient) newConn(opts ...Option) {
 	nc.work.active, nc.work.armed = math.MaxInt32, true
 	c.nc, c.born, c.closed, c.closing = nc, c.w.Now(), false, false
 	c.link, c.attempt, c.waiting, c.dialled, c.turns = nil, nil, nil, nil, nil
-	c.told, c.hole = simTold{}, simHole{}
+	c.told, c.hole, c.eventsAt = simTold{}, simHole{}, 0
 	c.work = simWork{c: c}
 	c.supervise(false)
 }
@@ -278,7 +281,7 @@ func (c *simClient) pollSync() {
 func (c *simClient) up(l *simLink) {
 	a := c.attempt
 	a.over = true
-	c.attempt, c.link, c.upAt = nil, l, c.w.Now()
+	c.attempt, c.link, c.upAt, c.resuming = nil, l, c.w.Now(), true
 	c.w.Trace("up "+a.srv.Host, c.id, int64(c.nc.epoch))
 	c.nc.linkUp(a.srv, &link.Link{})
 	if l.ended {
@@ -418,6 +421,7 @@ func (c *simClient) takeEvents() {
 	batch := ev.waiting
 	ev.waiting = nil
 	for _, q := range batch {
+		c.tellHandlers(q)
 		what := int64(0)
 		if s := subscriptionOf(q.event); s != nil {
 			what = int64(s.sid)
@@ -453,6 +457,20 @@ func (c *simClient) takeEvents() {
 			}
 		}
 	}
+}
+
+// tellHandlers calls the handlers of subscriptions, which the goroutine of the
+// events does, a little later.
+func (c *simClient) tellHandlers(q queuedEvent) {
+	if len(q.handlers) == 0 {
+		return
+	}
+	c.eventsAt = max(c.eventsAt, c.now()+c.w.Between(0, 300*time.Microsecond))
+	c.at(c.eventsAt, func() {
+		for _, h := range q.handlers {
+			h(c.nc, q.event)
+		}
+	})
 }
 
 // simBackground never ends and waits for nothing.

@@ -28,6 +28,13 @@ type simRun struct {
 	holes    []time.Duration // how long half-open links were not found
 	dials    []time.Duration // when each attempt began
 	calm     bool
+
+	consumers []*sim.Consumer
+	sessions  int // so far
+	byInbox   map[string]*simSession
+	trouble   time.Duration // when the effects of the last one are over
+	plain     bool          // everything is acknowledged at once
+	resumes   []time.Duration
 }
 
 // simBug is broken on purpose, to see that it is found.
@@ -38,6 +45,7 @@ const (
 	simResumeBug         // what of a failed write had left is sent again
 	simForgetBug         // a subscription is forgotten at a reconnect
 	simConfirmBug        // an INFO counts as a PONG
+	simStrandBug         // what was read ahead is not handed back
 )
 
 type simFinished struct {
@@ -68,6 +76,10 @@ func newSimRun(plan sim.Plan, bug simBug, log func(string), opts ...Option) *sim
 	r := &simRun{w: w, plan: plan, bug: bug, options: opts, arrived: make(map[int]uint64)}
 	r.cluster = sim.NewCluster(w, plan.Servers)
 	r.cluster.Published = r.published
+	r.cluster.Routed, r.byInbox = r.routed, make(map[string]*simSession)
+	for i := range plan.Consumers {
+		r.consumers = append(r.consumers, r.cluster.AddConsumer("C"+strconv.Itoa(i), r.consumerConfig()))
+	}
 	if plan.Servers > 1 && w.Chance(2) {
 		r.cluster.Servers[0].MaxPayload = 1024
 	}
@@ -213,6 +225,7 @@ func (r *simRun) whenAllowed(limit time.Duration) {
 		for _, c := range r.clients {
 			c.enter(c.checkWell)
 		}
+		r.checkConsumers()
 	})
 }
 
@@ -232,15 +245,27 @@ func (r *simRun) heal() {
 		s.Refuse, s.Hole, s.AuthRefuse, s.SlowInfo, s.Mute, s.HangUp = false, false, false, 0, false, false
 		for _, p := range slices.Clone(s.Peers()) {
 			p.Conn.Heal()
-			if p.Left { // its pings would have told the server
-				p.Close()
-			}
 		}
 	}
+	r.forgetLeft()
+	r.w.After(time.Second, r.forgetLeft) // those of clients that have just woken up
 	for _, c := range r.clients {
 		c.wake()
 		for _, p := range c.work.pubs {
 			p.gap = 0
+		}
+	}
+	r.healConsumers()
+}
+
+// forgetLeft ends connections that clients have left: pings would have told the
+// servers.
+func (r *simRun) forgetLeft() {
+	for _, s := range r.cluster.Servers {
+		for _, p := range slices.Clone(s.Peers()) {
+			if p.Left {
+				p.Close()
+			}
 		}
 	}
 }

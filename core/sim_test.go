@@ -44,7 +44,9 @@ func simSeeds(some int) (seeds []uint64, replay bool) {
 }
 
 // simAll runs the plans of all seeds, some at a time, and hands each to look.
-func simAll(seeds []uint64, look func(plan sim.Plan, out simOutcome)) {
+func simAll(seeds []uint64, look func(plan sim.Plan, out simOutcome)) { simAllOf(seeds, simPlan, look) }
+
+func simAllOf(seeds []uint64, planOf func(seed uint64) sim.Plan, look func(plan sim.Plan, out simOutcome)) {
 	next := make(chan uint64, len(seeds))
 	for _, s := range seeds {
 		next <- s
@@ -55,7 +57,7 @@ func simAll(seeds []uint64, look func(plan sim.Plan, out simOutcome)) {
 	for range min(4, len(seeds)) {
 		wg.Go(func() {
 			for seed := range next {
-				plan := simPlan(seed)
+				plan := planOf(seed)
 				out := simulate(plan, simNoBug, nil)
 				mu.Lock()
 				look(plan, out)
@@ -186,16 +188,19 @@ func TestFigure19SameSeedSameRun(t *testing.T) {
 	seeds, _ := simSeeds(8)
 	seeds = seeds[:min(len(seeds), 50)]
 	hashes := make(map[uint64]uint64)
-	simAll(seeds, func(plan sim.Plan, out simOutcome) { hashes[plan.Seed] = out.hash })
 	same := 0
-	simAll(seeds, func(plan sim.Plan, out simOutcome) {
-		if out.hash == hashes[plan.Seed] {
-			same++
-		} else {
-			t.Errorf("seed %d: traces with the hashes %x and %x", plan.Seed, hashes[plan.Seed], out.hash)
-		}
-	})
-	figure.Print(t, 19, "the same seed, the same trace: 50 seeds twice", "%d of %d seeds gave the same trace twice", same, len(seeds))
+	for _, planOf := range []func(uint64) sim.Plan{simPlan, simPullPlan} {
+		clear(hashes)
+		simAllOf(seeds, planOf, func(plan sim.Plan, out simOutcome) { hashes[plan.Seed] = out.hash })
+		simAllOf(seeds, planOf, func(plan sim.Plan, out simOutcome) {
+			if out.hash == hashes[plan.Seed] {
+				same++
+			} else {
+				t.Errorf("seed %d: traces with the hashes %x and %x", plan.Seed, hashes[plan.Seed], out.hash)
+			}
+		})
+	}
+	figure.Print(t, 19, "the same seed, the same trace: 50 seeds twice", "%d of %d days and hours of pulling gave the same trace twice", same, 2*len(seeds))
 }
 
 // What is broken on purpose is found, and the plan that shows it is made short.
@@ -205,12 +210,16 @@ func TestSimFindsBugs(t *testing.T) {
 	}
 	for bug, name := range map[simBug]string{
 		simResumeBug: "what had left is sent again", simForgetBug: "a subscription is forgotten", simConfirmBug: "an INFO is a PONG",
+		simStrandBug: "what was read ahead is not handed back",
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var plan sim.Plan
 			for seed := uint64(1); seed <= 50; seed++ {
 				p := sim.NewPlan(seed, 2*time.Hour, 8)
+				if bug == simStrandBug {
+					p = sim.NewPullPlan(seed, 2*time.Hour, 8)
+				}
 				if simulate(p, bug, nil).err != nil {
 					plan = p
 					break

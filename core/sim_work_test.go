@@ -20,6 +20,10 @@ type simWork struct {
 	flushes []*simFlush
 	drain   *simDrain
 	reborn  bool
+
+	sessions []*simSession
+	hooks    []*simSessionsDrain
+	draining bool // the hooks were called
 }
 
 func (k *simWork) poll() {
@@ -31,6 +35,10 @@ func (k *simWork) poll() {
 	}
 	k.reqs = pollAll(k.reqs, (*simReq).poll)
 	k.flushes = pollAll(k.flushes, (*simFlush).poll)
+	if len(k.sessions) > 0 {
+		k.sessions = pollSessions(k.sessions)
+		k.hooks = pollAll(k.hooks, (*simSessionsDrain).poll)
+	}
 	if k.drain != nil {
 		k.drain.poll()
 	}
@@ -233,7 +241,18 @@ type simDrain struct {
 
 func (k *simWork) drainConn() {
 	c, nc := k.c, k.c.nc
-	if c.closing || nc.draining {
+	if c.closing || nc.draining || k.draining {
+		return
+	}
+	k.draining = true
+	limit := c.now() + nc.cfg.drainTimeout
+	k.drainSessions(limit, func() { k.drainSubs(limit) })
+}
+
+// drainSubs is what follows the hooks.
+func (k *simWork) drainSubs(limit time.Duration) {
+	c, nc := k.c, k.c.nc
+	if c.closing {
 		return
 	}
 	if c.link == nil {
@@ -244,9 +263,9 @@ func (k *simWork) drainConn() {
 	nc.broadcast()
 	nc.mu.Unlock()
 	nc.emit(Draining{})
-	d := &simDrain{c: c, limit: c.now() + nc.cfg.drainTimeout}
+	d := &simDrain{c: c, limit: limit}
 	k.drain = d
-	c.after(nc.cfg.drainTimeout, func() { d.end(false) })
+	c.at(limit, func() { d.end(false) })
 	for _, s := range nc.reg.activeSubs() {
 		if !s.internal() {
 			s.beginDrain()

@@ -146,7 +146,7 @@ func (s *session) linkUp() {
 func (s *session) step() {
 	for {
 		s.mu.Lock()
-		if s.leaving {
+		if s.leaving && s.over {
 			s.mu.Unlock()
 			return
 		}
@@ -162,14 +162,14 @@ func (s *session) step() {
 				err = errors.Join(err, s.gone)
 			}
 			s.finish(err)
-			fallthrough
-		case pull.Leave:
 			s.mu.Unlock()
 			s.leave()
 			return
 		}
 		s.mu.Unlock()
 		switch a.Kind {
+		case pull.Leave:
+			s.leave()
 		case pull.Pull:
 			s.pull(a.Request)
 		case pull.Tell:
@@ -198,7 +198,7 @@ func (s *session) tick() {
 	up := s.nc.Status() == nats.StatusConnected
 	s.mu.Lock()
 	s.due = never
-	if s.leaving {
+	if s.leaving && s.over {
 		s.mu.Unlock()
 		return
 	}
@@ -245,8 +245,11 @@ func (s *session) pull(r pull.Request) {
 	}
 	s.mu.Lock()
 	s.machine.Failed(s.now(), r.Token)
+	over := s.over
 	s.mu.Unlock()
-	s.tell(err)
+	if !over {
+		s.tell(err)
+	}
 }
 
 // tell is for what the session heals.
@@ -374,6 +377,9 @@ func (s *session) finish(err error) {
 	}
 	s.over = true
 	s.err = s.failed(err)
+	if s.leaving && s.timer != nil {
+		s.timer.Stop()
+	}
 	close(s.ended)
 	if s.queue.len() == 0 {
 		close(s.taken)
@@ -396,7 +402,7 @@ func (s *session) leave() {
 		return
 	}
 	s.leaving = true
-	if s.timer != nil {
+	if s.over && s.timer != nil { // else a fetch has its time yet
 		s.timer.Stop()
 	}
 	if s.cancel != nil {

@@ -63,6 +63,16 @@ type open struct {
 	expires   time.Duration // at the server
 	deadline  time.Duration
 	heartbeat time.Duration
+	late      bool // its end was told, before the last of what it brought
+	seen      int  // messages that had come when it was issued
+	seenBytes int
+}
+
+// ending is the end of a fetch's pull.
+type ending struct {
+	pull   open
+	reason Reason
+	status Status
 }
 
 // Machine is the state of one session.
@@ -79,8 +89,9 @@ type Machine struct {
 	outstanding, outBytes   int // pulled since and not seen; some of it may be in that queue
 	buffered, bufferedBytes int // seen, and not taken by the user
 
-	got, gotBytes int // messages seen
-	taken         int // and taken by the user
+	got, gotBytes   int // messages seen
+	came, cameBytes int // those that were not the session's included
+	taken           int // and taken by the user
 
 	last  time.Duration // when something was last heard
 	heard bool          // messages since, whose time was not noted
@@ -105,6 +116,8 @@ type Machine struct {
 	checkedAt time.Duration
 	missing   int // answers in a row that it does not
 	missingAt time.Duration
+
+	postponed *ending // until what was sent before it has come
 
 	part  parting
 	end   Reason
@@ -144,6 +157,7 @@ func (m *Machine) lose() {
 	}
 	m.pulls = m.pulls[:0]
 	m.outstanding, m.outBytes = 0, 0
+	m.postponed = nil
 }
 
 // reopen opens the books anew: nothing is outstanding, and what is in the
@@ -157,9 +171,17 @@ func (m *Machine) reopen(queued, bytes int) {
 // Data notes a message of size bytes. It reports whether it is the session's;
 // if not, it has to be given back.
 func (m *Machine) Data(size int) bool {
+	m.came++
+	m.cameBytes += size
 	if !m.item(size) {
-		m.outstanding = max(m.outstanding-1, 0)
-		m.outBytes = max(m.outBytes-size, 0)
+		m.outstanding--
+		m.outBytes -= size
+		// A pull whose bytes are used up to the last one ends without a word.
+		usedUp := m.cfg.MaxBytes > 0 && m.outBytes == 0
+		m.floor()
+		if usedUp && m.outBytes == 0 {
+			m.outstanding = 0
+		}
 		if m.outstanding == 0 {
 			m.pulls, m.outBytes = m.pulls[:0], 0 // all are complete
 		}
@@ -174,6 +196,9 @@ func (m *Machine) Data(size int) bool {
 	m.gotBytes += size
 	m.buffered++
 	m.bufferedBytes += size
+	if m.cfg.Once && m.cfg.MaxBytes > 0 && m.gotBytes >= m.cfg.MaxBytes {
+		m.finish(Finished, "")
+	}
 	return true
 }
 
@@ -233,6 +258,7 @@ func (m *Machine) status(now time.Duration, s Status) {
 		i = m.adopt(s.Token)
 	}
 	switch {
+	case i >= 0 && m.pulls[i].late: // nothing is new
 	case i < 0: // of a pull that is over: its end changes no books
 		m.lost = slices.DeleteFunc(m.lost, func(p open) bool { return p.token == s.Token })
 	case !ends:
@@ -248,7 +274,6 @@ func (m *Machine) status(now time.Duration, s Status) {
 // closed takes a pull off the books.
 func (m *Machine) closed(now time.Duration, i int, reason Reason, s Status) {
 	p := m.pulls[i]
-	m.pulls = slices.Delete(m.pulls, i, i+1)
 	if reason == NoResponders {
 		s.Pending, s.Msgs, s.Bytes = true, p.batch, p.bytes // it met nobody
 	}
@@ -256,8 +281,29 @@ func (m *Machine) closed(now time.Duration, i int, reason Reason, s Status) {
 		m.outstanding -= s.Msgs
 		m.outBytes -= s.Bytes
 	}
+	late := s.overtakes(reason) && m.outstanding > 0 && s.Msgs < p.batch
+	if late {
+		q := &m.pulls[i]
+		q.batch, q.bytes = p.batch-s.Msgs, max(p.bytes-s.Bytes, 0)
+		q.late, q.heartbeat, q.deadline = true, 0, now+grace
+	} else {
+		m.pulls = slices.Delete(m.pulls, i, i+1)
+	}
 	m.clamp()
+	if late && m.cfg.Once {
+		m.postponed = &ending{p, reason, s}
+		return
+	}
 	m.ended(now, p, reason, s)
+}
+
+// resume draws the consequences that were postponed, once there is nothing more
+// to wait for.
+func (m *Machine) resume(now time.Duration) {
+	if e := m.postponed; e != nil && m.outstanding == 0 {
+		m.postponed = nil
+		m.ended(now, e.pull, e.reason, e.status)
+	}
 }
 
 func find(pulls []open, token uint64) int {
@@ -278,6 +324,23 @@ func (m *Machine) adopt(token uint64) int {
 	return 0
 }
 
+// floor keeps what is outstanding above what the open pulls have to bring yet,
+// whoever brought what came: a pull, and those after it, can have brought no more
+// than has come since it was issued. Books that a pull of before has upset, one
+// that was given up and was alive, are right again by that.
+func (m *Machine) floor() {
+	msgs, bytes := 0, 0
+	for i := len(m.pulls) - 1; i >= 0; i-- {
+		p := &m.pulls[i]
+		msgs += p.batch
+		bytes += p.bytes
+		m.outstanding = max(m.outstanding, msgs-(m.came-p.seen))
+		m.outBytes = max(m.outBytes, bytes-(m.cameBytes-p.seenBytes))
+	}
+	m.outstanding = max(m.outstanding, 0)
+	m.outBytes = max(m.outBytes, 0)
+}
+
 // clamp keeps what is outstanding within what the open pulls can bring.
 func (m *Machine) clamp() {
 	msgs, bytes := 0, 0
@@ -285,6 +348,7 @@ func (m *Machine) clamp() {
 		msgs += p.batch
 		bytes += p.bytes
 	}
+	m.floor()
 	m.outstanding = min(max(m.outstanding, 0), msgs)
 	m.outBytes = min(max(m.outBytes, 0), bytes)
 	if m.outstanding == 0 {

@@ -56,8 +56,10 @@ func (r *rig) run() {
 			r.end, r.text = a.Reason, a.Text
 			return
 		case Leave:
+			if r.left != 0 {
+				r.t.Error("it leaves again")
+			}
 			r.left = r.now
-			return
 		case Wait:
 			r.at = a.At
 			return
@@ -69,7 +71,7 @@ func (r *rig) run() {
 // pass lets time go by, with ticks when they are due.
 func (r *rig) pass(d time.Duration) {
 	until := r.now + d
-	for r.end == None && r.left == 0 && r.at <= until {
+	for r.end == None && r.at <= until {
 		r.now = r.at
 		r.Tick(r.now, World{Up: r.up})
 		r.run()

@@ -47,12 +47,13 @@ type World struct {
 // Ready reports whether Next has something to do at once, but for what time
 // brings: cheap, for after Data and Taken.
 func (m *Machine) Ready() bool {
-	return m.end != None || len(m.tells) > 0 || m.check || m.up && m.retryAt == 0 && m.due() ||
-		m.part.begun && m.nothingComes()
+	return m.end != None || len(m.tells) > 0 || m.check || m.postponed != nil && m.outstanding == 0 ||
+		m.up && m.retryAt == 0 && m.due() || m.parting() && m.nothingComes()
 }
 
 // Next says what to do now. It is called again until it says Wait, Leave or End.
 func (m *Machine) Next(now time.Duration) Action {
+	m.resume(now)
 	switch {
 	case len(m.tells) > 0:
 		a := m.tells[0]
@@ -61,8 +62,9 @@ func (m *Machine) Next(now time.Duration) Action {
 	case m.end != None:
 		return Action{Kind: End, Reason: m.end, Text: m.detail}
 	case m.leave(now):
+		m.part.left = true
 		return Action{Kind: Leave}
-	case m.check:
+	case m.check && !m.part.left:
 		m.check, m.checking = false, true
 		return Action{Kind: Check}
 	case m.up && now >= m.retryAt && m.due():
@@ -81,7 +83,7 @@ func (m *Machine) Tick(now time.Duration, w World) {
 	if now >= m.retryAt {
 		m.retryAt = 0
 	}
-	if m.up {
+	if m.up && !m.part.left {
 		m.silence(now, w)
 		m.expire(now, w)
 	}
@@ -128,7 +130,7 @@ func (m *Machine) expire(now time.Duration, w World) {
 	before := len(m.pulls)
 	m.pulls = slices.DeleteFunc(m.pulls, func(p open) bool {
 		over := now >= p.deadline
-		silent = silent || over && p.heartbeat == 0
+		silent = silent || over && p.heartbeat == 0 && !p.late
 		return over
 	})
 	if len(m.pulls) == before {
@@ -150,7 +152,7 @@ func (m *Machine) overdue(now time.Duration) {
 	switch {
 	case m.trouble != None:
 		m.finish(m.trouble, m.detail)
-	case len(m.pulls) == 0:
+	case len(m.pulls) == 0, m.part.left:
 		m.finish(Finished, "")
 	case now >= m.cfg.Deadline+grace || m.cfg.NoWait:
 		m.finish(NoHeartbeat, "")
@@ -213,6 +215,7 @@ func (m *Machine) pull(now time.Duration) Action {
 	}
 	p := open{
 		token: r.Token, batch: r.Batch, bytes: r.MaxBytes, issued: now, expires: now + r.Expires, heartbeat: r.Heartbeat,
+		seen: m.came, seenBytes: m.cameBytes,
 	}
 	switch {
 	case r.Expires == 0:
@@ -307,7 +310,7 @@ func (m *Machine) wake(now time.Duration) time.Duration {
 			sooner(m.cfg.Deadline + grace)
 		}
 	}
-	if m.part.begun {
+	if m.parting() {
 		sooner(min(now+m.part.look(), m.leaveAt(now)))
 	}
 	return max(at, now+time.Millisecond)

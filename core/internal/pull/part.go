@@ -10,6 +10,7 @@ import "time"
 type parting struct {
 	begun   bool
 	stopped bool // what comes is for nobody
+	left    bool // Leave was said
 	at      time.Duration
 	silence time.Duration // that is long enough, at first
 	limit   time.Duration // when none has to be
@@ -40,7 +41,7 @@ func (m *Machine) begin(now time.Duration, w World, p parting) {
 	if m.part.begun && m.part.limit <= p.limit {
 		return
 	}
-	p.begun, p.at = true, now
+	p.begun, p.at, p.left = true, now, m.part.left
 	m.part = p
 	m.arrivals(now, w)
 }
@@ -53,9 +54,12 @@ func (m *Machine) arrivals(now time.Duration, w World) {
 	m.heard, m.seen, m.since = false, w.Arrived, 0
 }
 
+// parting reports whether Leave is to come.
+func (m *Machine) parting() bool { return m.part.begun && !m.part.left }
+
 // leave reports whether the subscription can go now.
 func (m *Machine) leave(now time.Duration) bool {
-	return m.part.begun && (!m.up || m.nothingComes() || now >= m.leaveAt(now))
+	return m.parting() && (!m.up || m.nothingComes() || now >= m.leaveAt(now))
 }
 
 // nothingComes reports whether no pull is open.

@@ -138,3 +138,21 @@ func TestModelDrain(t *testing.T) {
 		}
 	}
 }
+
+// A fetch that has left has its time yet, and no more.
+func TestFetchEndsAfterLeaving(t *testing.T) {
+	cfg := usual()
+	cfg.Once, cfg.StopAfter, cfg.Deadline = true, 100, time.Hour+5*sec
+	r := started(t, cfg)
+	r.pass(sec)
+	r.Drain(r.now, World{Up: true})
+	r.run()
+	r.pass(sec)
+	if r.left == 0 || r.end != None {
+		t.Fatalf("left at %v, ended by %v", r.left, r.end)
+	}
+	r.pass(10 * sec)
+	if r.end != Finished {
+		t.Errorf("ended by %v", r.end)
+	}
+}

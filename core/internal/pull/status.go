@@ -60,6 +60,13 @@ func (r Reason) String() string { return reasonNames[r] }
 // Fatal reports whether pulling again is pointless.
 func (r Reason) Fatal() bool { return r >= ConsumerDeleted && r < Finished }
 
+// overtakes reports whether the status may come before messages that were sent
+// before it. A consumer with replicas holds messages back until its followers
+// know of them, and with them what tells that time is over; but not this.
+func (s Status) overtakes(r Reason) bool {
+	return s.Pending && (r == Completed || r == MessageTooLarge)
+}
+
 // limits are what a consumer bounds requests by, with the words of its refusal.
 const (
 	limitBatch   = "Exceeded MaxRequestBatch of "

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"slices"
 	"strconv"
 	"time"
@@ -14,15 +15,21 @@ type Cluster struct {
 	Servers []*Server
 	// Published is told of each whole message that reached a server.
 	Published func(p *Peer, m *Message)
+	// Routed is told of each message of a consumer that leaves for a peer.
+	Routed func(p *Peer, m *Message)
+	// NoJetStream says that it is off.
+	NoJetStream bool
 
-	w     *World
-	conns int
+	w         *World
+	conns     int
+	consumers []*Consumer
 }
 
-// Message is one that a client published.
+// Message is one that a client published, or a consumer sends.
 type Message struct {
 	Subject, Reply, Header string
 	Data                   []byte
+	To                     string // where it goes, if not to Subject
 }
 
 // DenyPrefix starts the subjects that nobody may publish or subscribe to.
@@ -118,11 +125,12 @@ func (c *Cluster) Deliver(m *Message) (n int) {
 	}
 	var plain []target
 	var groups []string
+	to := cmp.Or(m.To, m.Subject)
 	members := make(map[string][]target) // looked up only, never ranged over
 	for _, srv := range c.Servers {
 		for _, p := range srv.peers {
 			for _, s := range p.subs {
-				if !subject.Match(s.Subject, m.Subject) {
+				if !subject.Match(s.Subject, to) {
 					continue
 				}
 				if s.Queue == "" {
@@ -140,6 +148,9 @@ func (c *Cluster) Deliver(m *Message) (n int) {
 		plain = append(plain, members[g][c.w.rng.IntN(len(members[g]))])
 	}
 	for _, t := range plain {
+		if m.To != "" && m.Reply != "" && c.Routed != nil {
+			c.Routed(t.p, m)
+		}
 		t.p.deliver(t.s, m)
 	}
 	return len(plain)
@@ -171,6 +182,7 @@ func (s *Server) Peers() []*Peer { return s.peers }
 // Stop ends all connections and takes no more.
 func (s *Server) Stop() {
 	s.Up = false
+	s.c.serverChanged(s)
 	for _, p := range slices.Clone(s.peers) {
 		if s.c.w.Chance(2) {
 			p.Conn.Reset()
@@ -182,7 +194,10 @@ func (s *Server) Stop() {
 }
 
 // Start takes connections again.
-func (s *Server) Start() { s.Up, s.LameDuck = !s.Gone, false }
+func (s *Server) Start() {
+	s.Up, s.LameDuck = !s.Gone, false
+	s.c.serverChanged(s)
+}
 
 // EnterLameDuck asks clients to leave, and closes the connections of those that
 // did not within grace.

@@ -145,6 +145,9 @@ func (p *Peer) publish(frame []byte) {
 		p.Err(fmt.Sprintf("Permissions Violation for Publish to %q", m.Subject))
 		return
 	}
+	if c.serve(p, m) {
+		return
+	}
 	if c.Deliver(m) == 0 && m.Reply != "" {
 		p.noResponders(m)
 	}
