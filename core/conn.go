@@ -55,6 +55,7 @@ type Conn struct {
 	mu          sync.Mutex // guards all below
 	machine     *reconnect.Machine
 	link        *link.Link // the one in use; nil: none
+	shared      *Link      // the same for helpers on top, until what left on it is known
 	server      Server     // of the last link
 	secured     bool       // the last link was protected by TLS
 	lameDuck    bool       // its server asked to leave

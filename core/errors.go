@@ -225,13 +225,18 @@ type unsent struct{ error }
 
 func (e unsent) Unwrap() error { return e.error }
 
+// SafeToRetry is true of the unsent; errors of helpers on top say it in this way.
+func (e unsent) SafeToRetry() bool { return true }
+
 // SafeToRetry is true only when no byte of the failed operation can have left
-// the process: refused input, no room, a link that died before its turn.
+// the process: refused input, no room, a link that died before its turn. An error
+// of a helper on top says so with a method SafeToRetry() bool.
 func SafeToRetry(err error) bool {
 	if err == nil || errors.Is(err, ErrOutcomeUnknown) {
 		return false
 	}
-	if u := (unsent{}); errors.As(err, &u) {
+	var u interface{ SafeToRetry() bool }
+	if errors.As(err, &u) && u.SafeToRetry() {
 		return true
 	}
 	for _, e := range []error{

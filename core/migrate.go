@@ -184,12 +184,13 @@ func (m *migration) takeOver() {
 	nc.rcv.reset()
 	nc.setInfo(m.info)
 	change := outbox.Change{Capacity: int(m.info.MaxPayload), Resume: m.old.Resumable()}
+	var end uint64
 	var dropped int
 	var unknown uint64
 	over := func() {
 		nc.reg.takeOver(m.epoch, func() { m.rcv.role.Store(alone) }, func(lines []byte) {
 			change.Lines = lines
-			dropped, unknown = m.l.Adopt(nc.out, change)
+			end, dropped, unknown = m.l.Adopt(nc.out, change)
 		})
 	}
 	if left { // nothing is in flight; replies can come on the new link
@@ -201,6 +202,7 @@ func (m *migration) takeOver() {
 			over()
 		})
 	}
+	nc.endLink(end, !left)
 	nc.epoch = m.epoch
 	nc.rcv = m.rcv
 	// The reader may be at it, too: what it knew last counts.

@@ -344,6 +344,7 @@ func (nc *Conn) awaitEnd(l *link.Link) error {
 // leave takes everything off a link that has ended: what was not sent stays for
 // the next one, open requests fail. resume is as for Outbox.Detach.
 func (nc *Conn) leave(resume bool) (unknown uint64) {
+	var left uint64
 	nc.rcv.reset()
 	nc.reg.detach()
 	cause := ErrDisconnected
@@ -351,8 +352,9 @@ func (nc *Conn) leave(resume bool) (unknown uint64) {
 		cause = ErrClosed
 	}
 	nc.reqs.linkLost(nc.epoch, cause, func(withdraw func(uint64) bool) {
-		_, unknown = nc.out.Detach(resume, withdraw)
+		left, unknown = nc.out.Detach(resume, withdraw)
 	})
+	nc.endLink(left, true)
 	return unknown
 }
 
@@ -378,6 +380,7 @@ func (nc *Conn) linkUp(srv *reconnect.Server, l *link.Link) {
 	// Whoever hears of the link finds it in use.
 	nc.mu.Lock()
 	nc.link, nc.lameDuck, nc.byUser = l, false, nil
+	nc.shared = &Link{nc: nc, epoch: nc.epoch, ended: make(chan struct{})}
 	if first {
 		nc.emit(Connected{nc.server})
 	} else {

@@ -89,8 +89,8 @@ func (o *Outbox) Halt(epoch uint64) {
 // next link makes its own. withdraw is asked for each message that would stay,
 // by its offset in the stream, and takes back those it says true for.
 //
-// It returns the end of what left, in the same offsets, and how many messages
-// became unknown.
+// What PublishOn accepted is taken back without a question. It returns the end of
+// what left, in the same offsets, and how many messages became unknown.
 func (o *Outbox) Detach(resume bool, withdraw func(start uint64) bool) (left, unknown uint64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -111,6 +111,8 @@ func (o *Outbox) detach(resume bool, withdraw func(start uint64) bool) (left, un
 		rest = o.out[n:]
 	}
 	unknown = o.ledger.lose()
+	bound := o.bound
+	o.bound = nil
 
 	kept := make([]byte, 0, len(rest)+len(o.buf))
 	at := start
@@ -121,7 +123,7 @@ func (o *Outbox) detach(resume bool, withdraw func(start uint64) bool) (left, un
 				break
 			}
 			if kind == wire.ClientPub {
-				if withdraw != nil && withdraw(at) {
+				if isBound(&bound, at) || withdraw != nil && withdraw(at) {
 					o.ledger.appended--
 					o.ledger.dropped++
 				} else {

@@ -24,6 +24,7 @@ func (o *Outbox) Hold(epoch uint64, lines []byte, done chan<- Pong) bool {
 
 // takeHeld hands out what is still to leave before the change; lock held.
 func (o *Outbox) takeHeld() []byte {
+	o.forget(o.pos)
 	o.out, o.outCtl = o.buf[:o.cut], false
 	o.pos += uint64(o.cut)
 	o.buf = append(o.spare[:0], o.buf[o.cut:]...)
@@ -74,15 +75,15 @@ type Change struct {
 	Withdraw func(start uint64) bool
 }
 
-// Change is Detach, Discard, Attach and Open in one step. It returns how many
-// messages were dropped because they are too large, and how many became unknown.
-func (o *Outbox) Change(c Change) (dropped int, unknown uint64) {
+// Change is Detach, Discard, Attach and Open in one step. It returns what Detach
+// does, and how many messages were dropped because they are too large.
+func (o *Outbox) Change(c Change) (left uint64, dropped int, unknown uint64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.mode == Closed || !o.attached {
-		return 0, 0
+		return 0, 0, 0
 	}
-	_, unknown = o.detach(c.Resume, c.Withdraw)
+	left, unknown = o.detach(c.Resume, c.Withdraw)
 	if c.Capacity > 0 {
 		dropped = o.discard(c.Capacity)
 	}
@@ -92,11 +93,12 @@ func (o *Outbox) Change(c Change) (dropped int, unknown uint64) {
 	o.buf = append(c.Lines[:len(c.Lines):len(c.Lines)], o.buf...)
 	o.releaseRoom()
 	o.wakeWriter()
-	return dropped, unknown
+	return left, dropped, unknown
 }
 
 // begin sets what counts anew with each epoch; lock held.
 func (o *Outbox) begin() {
 	o.failed, o.begun, o.left, o.pos = -1, 0, false, 0
 	o.sincePing, o.unasked, o.foreign, o.cut = 0, false, 0, 0
+	o.bound = nil
 }

@@ -69,7 +69,7 @@ func TestHoldAndChange(t *testing.T) {
 			t.Fatal("flows")
 		default:
 		}
-		dropped, lost := o.Change(Change{Epoch: 2, Lines: []byte("SUB x 5\r\n"), Pongs: 1, Capacity: 50, Resume: true,
+		_, dropped, lost := o.Change(Change{Epoch: 2, Lines: []byte("SUB x 5\r\n"), Pongs: 1, Capacity: 50, Resume: true,
 			Withdraw: func(start uint64) bool { withdrawn = append(withdrawn, start); return start == at.Start }})
 		<-flows
 		<-retry
@@ -118,7 +118,7 @@ func TestSurrender(t *testing.T) {
 	if b := o.Take(3); b != nil {
 		t.Errorf("%q", b)
 	}
-	if d, u := o.Change(Change{Epoch: 1}); d != 0 || u != 0 {
+	if _, d, u := o.Change(Change{Epoch: 1}); d != 0 || u != 0 {
 		t.Error("changed after its end")
 	}
 }

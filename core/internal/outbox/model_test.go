@@ -80,6 +80,7 @@ type player struct {
 	noPing   int // bytes taken since a PING was appended
 	waiters  []waiter
 	requests map[int]Position // where requests of this epoch stand
+	bound    map[int]bool     // those of them that leave in this epoch or never
 
 	// The server.
 	sent     []unit // units begun or done in this epoch, in order
@@ -102,7 +103,7 @@ func TestModel(t *testing.T) {
 			t.Run(fmt.Sprintf("policy=%d/seed=%d", policy, seed), func(t *testing.T) {
 				p := &player{
 					t: t, rng: rand.New(rand.NewPCG(seed, uint64(policy))), stats: total, now: time.Second, failed: -1,
-					cfg: Config{Limit: 600 << 10, DownLimit: 300 << 10, Policy: policy}, requests: map[int]Position{},
+					cfg: Config{Limit: 600 << 10, DownLimit: 300 << 10, Policy: policy}, requests: map[int]Position{}, bound: map[int]bool{},
 				}
 				steps := 700
 				if seed%2 == 0 {
@@ -121,7 +122,7 @@ func TestModel(t *testing.T) {
 	for _, s := range []string{
 		"confirmed", "unknown", "dropped", "resumed", "withdrawn", "early pong", "1 MiB ping", "waited", "refused full",
 		"refused down", "sync ping", "failed", "lost whole", "discarded",
-		"lent", "given back", "went on",
+		"lent", "given back", "went on", "bound",
 	} {
 		if total[s] == 0 {
 			t.Errorf("it never happened: %s", s)
@@ -283,7 +284,14 @@ func (p *player) tryPublish(w waiter) {
 	var err error
 	var at Position
 	var batch []byte
+	bound := w.request && p.rng.IntN(3) == 0
 	switch {
+	case bound:
+		if _, retry, err := p.o.PublishOn(p.epoch+1, w.subject, reply, header, data); retry != nil || !errors.Is(err, ErrDown) {
+			p.fail("on a link to come: %v", err)
+		}
+		at.Epoch = p.epoch
+		at.Start, retry, err = p.o.PublishOn(p.epoch, w.subject, reply, header, data)
 	case w.request && p.rng.IntN(2) == 0:
 		at, batch, retry, err = p.o.Lend(p.now, w.subject, reply, header, data)
 	case w.request:
@@ -321,6 +329,9 @@ func (p *player) tryPublish(w waiter) {
 				p.fail("position %+v, want epoch %d, start %d", at, p.epoch, start)
 			}
 			p.requests[id] = at
+			if bound {
+				p.bound[id] = true
+			}
 		}
 		p.buf = append(p.buf, unit{bytes: frame(w.subject, reply, header, data), id: id, start: start})
 		p.fates = append(p.fates, buffered)
@@ -717,8 +728,12 @@ func (p *player) detach() {
 		if u.id < 0 {
 			continue
 		}
-		asked = append(asked, u.start)
-		if p.withdraws(u.id) {
+		if p.bound[u.id] {
+			p.stats["bound"]++
+		} else {
+			asked = append(asked, u.start)
+		}
+		if p.bound[u.id] || p.withdraws(u.id) {
 			p.fates[u.id] = dropped
 			p.accepted = slices.DeleteFunc(p.accepted, func(id int) bool { return id == u.id })
 			p.stats["withdrawn"]++
@@ -752,6 +767,7 @@ func (p *player) detach() {
 		}
 	}
 	clear(p.requests)
+	clear(p.bound)
 	p.endPings(ErrDown)
 	p.buf, p.ctl, p.hand, p.failed, p.dead = kept, nil, nil, -1, false
 	p.left, p.base = false, 0

@@ -90,6 +90,7 @@ type Outbox struct {
 	cut     int    // Holding: how much of buf leaves yet
 	cutMsgs uint64 // and the count of messages before
 	foreign int    // PONGs to come that were asked for elsewhere
+	bound   []span // of the epoch's stream, in order: what PublishOn accepted and may not have left
 
 	lastValid    [64]byte // the last subject found legal; see legal
 	lastValidLen int

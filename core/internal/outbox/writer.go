@@ -42,6 +42,7 @@ func (o *Outbox) take(now time.Duration) []byte {
 	if o.sincePing += len(o.buf); o.sincePing >= pingBytes {
 		o.appendPing(ping{})
 	}
+	o.forget(o.pos)
 	o.out, o.outCtl = o.buf, false
 	o.pos += uint64(len(o.buf))
 	o.buf, o.spare = o.spare[:0], nil
