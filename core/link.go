@@ -14,7 +14,7 @@ type Link struct {
 
 	ended chan struct{} // closed when what follows is set
 	left  uint64
-	lost  bool
+	err   error
 }
 
 // Link returns the link in use, or nil, and a channel that is closed when that,
@@ -84,29 +84,29 @@ func (l *Link) Ended() <-chan struct{} {
 }
 
 // Left tells of a link that has ended: what PublishMsg put before left has left
-// on it, the rest never will. lost is false if the Conn went over to another link
-// in good order: then the server has confirmed all that left, and answers still
-// arrive.
-func (l *Link) Left() (left uint64, lost bool) {
+// on it, the rest never will. err is ErrDisconnected or ErrClosed if the link was
+// lost; nil if the Conn went over to another in good order: then the server has
+// confirmed all that left, and answers still arrive.
+func (l *Link) Left() (left uint64, err error) {
 	if l == nil || l.nc == nil {
-		return 0, true
+		return 0, errNilLink
 	}
 	select {
 	case <-l.ended:
-		return l.left, l.lost
+		return l.left, l.err
 	default:
-		return 0, false
+		return 0, nil
 	}
 }
 
 // endLink ends the Link of a link that is gone, if it ever was in use.
-func (nc *Conn) endLink(left uint64, lost bool) {
+func (nc *Conn) endLink(left uint64, err error) {
 	nc.mu.Lock()
 	l := nc.shared
 	nc.shared = nil
 	nc.mu.Unlock()
 	if l != nil {
-		l.left, l.lost = left, lost
+		l.left, l.err = left, err
 		close(l.ended)
 	}
 }

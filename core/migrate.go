@@ -202,7 +202,11 @@ func (m *migration) takeOver() {
 			over()
 		})
 	}
-	nc.endLink(end, !left)
+	if left {
+		nc.endLink(end, nil)
+	} else {
+		nc.endLink(end, ErrDisconnected)
+	}
 	nc.epoch = m.epoch
 	nc.rcv = m.rcv
 	// The reader may be at it, too: what it knew last counts.

@@ -354,7 +354,7 @@ func (nc *Conn) leave(resume bool) (unknown uint64) {
 	nc.reqs.linkLost(nc.epoch, cause, func(withdraw func(uint64) bool) {
 		left, unknown = nc.out.Detach(resume, withdraw)
 	})
-	nc.endLink(left, true)
+	nc.endLink(left, cause)
 	return unknown
 }
 

@@ -23,7 +23,8 @@ type JetStream struct {
 	ids       atomic.Uint64
 
 	// A handle may be printed at any time, so what has maps is behind a pointer.
-	sessions *sessions // that consume
+	sessions *sessions  // that consume
+	async    *publisher // of asynchronous publishes
 }
 
 var errNilConn = &OptionError{"nc", "is nil"}
@@ -38,7 +39,9 @@ func New(nc *nats.Conn, opts ...Option) (*JetStream, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &JetStream{nc: nc, cfg: cfg, idPrefix: rand.Text() + "-", sequences: new(sequences), sessions: new(sessions)}, nil
+	js := &JetStream{nc: nc, cfg: cfg, idPrefix: rand.Text() + "-", sequences: new(sequences), sessions: new(sessions)}
+	js.async = newPublisher(js)
+	return js, nil
 }
 
 // Conn returns the connection.

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	nats "github.com/perigee-go/nats/core"
 	"github.com/perigee-go/nats/core/internal/subject"
 )
 
@@ -58,10 +59,12 @@ type config struct {
 	timeout        time.Duration
 	pedantic       bool
 	publish        publishConfig
+	window         int
+	published      func(nats.Msg, PubAck, error)
 }
 
 func newConfig(opts []Option) (config, error) {
-	c := config{timeout: 5 * time.Second, publish: publishDefaults}
+	c := config{timeout: 5 * time.Second, publish: publishDefaults, window: 4000}
 	err := applyOptions(opts, func(o Option) (name, problem string) {
 		switch o := o.(type) {
 		case jsOption:
@@ -141,6 +144,37 @@ func DefaultTimeout(d time.Duration) Option {
 // consumers that are created and updated.
 func Pedantic() Option {
 	return jsOption{"Pedantic", func(c *config) string { c.pedantic = true; return "" }}
+}
+
+// PublishAsyncMaxPending is how many asynchronous publishes may wait for their
+// receipts: the window. PublishAsync waits for room in it. Default 4,000; at most
+// 1,000,000.
+func PublishAsyncMaxPending(n int) Option {
+	return jsOption{"PublishAsyncMaxPending", func(c *config) string {
+		c.window = n
+		if n < 1 || n > maxWindow {
+			return "must be from 1 to 1,000,000"
+		}
+		return ""
+	}}
+}
+
+const maxWindow = 1_000_000
+
+// PublishAsyncHandler has f told of every asynchronous publish that is settled, in
+// the order of settling: what was published, and what Wait of its future returns.
+// f is called on one goroutine, off every lock, and may do anything but wait for
+// itself: WaitPublished and Conn.Drain wait for it. While it is slow, PublishAsync
+// waits as soon as a whole window of settled ones waits for it; one that f itself
+// calls does not.
+func PublishAsyncHandler(f func(nats.Msg, PubAck, error)) Option {
+	return jsOption{"PublishAsyncHandler", func(c *config) string {
+		c.published = f
+		if f == nil {
+			return "is nil"
+		}
+		return ""
+	}}
 }
 
 type requestOption struct {

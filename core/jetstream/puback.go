@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	nats "github.com/perigee-go/nats/core"
 )
@@ -29,6 +30,9 @@ func DecodePubAck(m nats.Msg) (PubAck, error) {
 			err = noStream(err)
 		}
 		return PubAck{}, err
+	}
+	if ack, ok := parsePubAck(m.Data, nil); ok {
+		return ack, nil
 	}
 	var resp struct {
 		Error *APIError `json:"error"`
@@ -55,9 +59,12 @@ func noStream(cause error) error { return both{ErrNoStreamResponse, cause} }
 // Receipts of publishes that overlap come in any order. But one that began after
 // a receipt had come must get a higher sequence; a clock of receipts tells.
 type sequences struct {
-	mu    sync.Mutex
-	clock uint64
-	last  map[streamKey]receipt
+	clock atomic.Uint64 // changed with mu held
+
+	mu     sync.Mutex // guards all below
+	last   map[streamKey]*receipt
+	recent *receipt // the last one looked up
+	key    streamKey
 }
 
 type streamKey struct{ domain, stream string }
@@ -65,11 +72,7 @@ type streamKey struct{ domain, stream string }
 type receipt struct{ seq, at uint64 }
 
 // begin is called when a publish begins.
-func (s *sequences) begin() uint64 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.clock
-}
+func (s *sequences) begin() uint64 { return s.clock.Load() }
 
 // acked takes a receipt of a publish that began at begun, and reports whether it
 // is impossible.
@@ -79,15 +82,21 @@ func (s *sequences) acked(begun uint64, ack PubAck) (regressed bool) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.clock++
-	key := streamKey{ack.Domain, ack.Stream}
-	last, known := s.last[key]
-	regressed = known && begun >= last.at && ack.Sequence <= last.seq
-	if regressed || !known || ack.Sequence > last.seq {
-		if s.last == nil {
-			s.last = make(map[streamKey]receipt)
+	now := s.clock.Add(1)
+	if key := (streamKey{ack.Domain, ack.Stream}); s.recent == nil || key != s.key {
+		s.recent, s.key = s.last[key], key
+		if s.recent == nil {
+			if s.last == nil {
+				s.last = make(map[streamKey]*receipt)
+			}
+			s.recent = &receipt{}
+			s.last[key] = s.recent
 		}
-		s.last[key] = receipt{ack.Sequence, s.clock}
+	}
+	last := s.recent
+	regressed = last.seq > 0 && begun >= last.at && ack.Sequence <= last.seq
+	if regressed || ack.Sequence > last.seq {
+		*last = receipt{ack.Sequence, now}
 	}
 	return regressed
 }
@@ -96,6 +105,7 @@ func (s *sequences) acked(begun uint64, ack PubAck) (regressed bool) {
 func (s *sequences) forget(stream string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.recent = nil
 	for key := range s.last {
 		if key.stream == stream {
 			delete(s.last, key)

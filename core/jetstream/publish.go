@@ -7,6 +7,7 @@ import (
 	"time"
 
 	nats "github.com/perigee-go/nats/core"
+	"github.com/perigee-go/nats/core/internal/window"
 )
 
 // Publish stores a message in the stream that listens to subject, and waits for
@@ -45,6 +46,9 @@ func (js *JetStream) publish(ctx context.Context, m nats.Msg, opts []PublishOpti
 	if err != nil {
 		return PubAck{}, err
 	}
+	if p.timed {
+		return PubAck{}, &OptionError{ackTimeoutName, "is for asynchronous publishes; this one has a context"}
+	}
 	m.Reply = ""
 	if m, err = p.applyTo(m); err != nil {
 		return PubAck{}, err
@@ -56,19 +60,20 @@ func (js *JetStream) publish(ctx context.Context, m nats.Msg, opts []PublishOpti
 	}
 	ctx, cancel := js.bound(ctx)
 	defer cancel()
-	r := retrier{attempts: p.attempts, wait: p.wait, named: named, expects: expects(m.Header), started: time.Now()}
+	started := time.Now()
+	r := window.Attempts{Policy: &p.retry, Named: named, Expects: expects(m.Header)}
 	for {
 		begun := js.sequences.begin()
-		ack, err := js.publishOnce(ctx, m, r.patience())
+		ack, err := js.publishOnce(ctx, m, r.Patience())
 		if err == nil {
 			if js.sequences.acked(begun, ack) {
 				err = ErrStreamRegressed
 			}
 			return ack, err
 		}
-		pause, again := r.after(err, time.Now())
+		pause, again := r.After(outcome(err), time.Since(started), rand.Float64())
 		if !again || !sleep(ctx, pause) {
-			return PubAck{}, r.verdict(ctx, err)
+			return PubAck{}, verdict(r.Unknown(), context.Cause(ctx), err)
 		}
 	}
 }
@@ -101,18 +106,6 @@ func expects(h nats.Header) bool {
 	return false
 }
 
-const (
-	// resendWindow is for how long a message with an id may be sent again: half
-	// of what streams remember ids for by default.
-	resendWindow = time.Minute
-	// maxRetryWait bounds the waits for an overloaded server.
-	maxRetryWait = 2 * time.Second
-	// firstPatience is how long an attempt with an id waits for its receipt
-	// before it is sent again. Each following one waits twice as long.
-	firstPatience = 2 * time.Second
-	maxPatience   = 16 * time.Second
-)
-
 // errUnanswered ends an attempt, and the publish if it was the last. It is a
 // context.DeadlineExceeded.
 var errUnanswered error = unanswered{}
@@ -123,101 +116,45 @@ func (unanswered) Error() string        { return "no answer in time" }
 func (unanswered) Is(target error) bool { return target == context.DeadlineExceeded }
 func (unanswered) Timeout() bool        { return true }
 
-// retrier decides after a failed attempt whether there is another one.
-type retrier struct {
-	attempts int
-	wait     time.Duration
-	named    bool // it has a message id
-	expects  bool
-	started  time.Time
-
-	unheard int  // attempts when no stream listened
-	refused int  // attempts that the server could not take
-	silent  int  // attempts without an answer
-	unknown bool // an attempt may have been stored
-}
-
-// patience is how long the next attempt may wait; 0: as long as the publish.
-func (r *retrier) patience() time.Duration {
-	if !r.named {
-		return 0
-	}
-	return min(firstPatience<<min(r.silent, 8), maxPatience)
-}
-
-// after says how long to wait before the next attempt, if there is one.
-func (r *retrier) after(err error, now time.Time) (pause time.Duration, again bool) {
-	switch outcome(err) {
-	case notHeard:
-		r.unheard++
-		return r.wait, r.attempts < 0 || r.unheard <= r.attempts
-	case notSent:
-		return r.wait, errors.Is(err, nats.ErrDisconnected) || errors.Is(err, errUnanswered)
-	case dropped:
-		r.refused++
-		return r.backoff(), true
-	case notNow:
-		r.refused++
-		return r.backoff(), r.named || r.expects
-	case lost:
-		r.unknown = true
-		silent := errors.Is(err, errUnanswered)
-		if silent {
-			r.silent++
-		}
-		return 0, r.named && now.Sub(r.started) < resendWindow && (silent || errors.Is(err, nats.ErrDisconnected))
-	}
-	return 0, false
-}
-
-// backoff doubles the wait each time, with jitter so that those who were refused
-// together do not come back together.
-func (r *retrier) backoff() time.Duration {
-	d := min(r.wait<<min(r.refused-1, 8), maxRetryWait)
-	return d/2 + rand.N(d/2+1)
-}
-
 // verdict is the error after the last attempt.
-func (r *retrier) verdict(ctx context.Context, err error) error {
-	if cause := context.Cause(ctx); cause != nil && !errors.Is(err, cause) {
+func verdict(unknown bool, cause, err error) error {
+	if cause != nil && !errors.Is(err, cause) {
 		err = both{err, cause}
 	}
-	if r.unknown && !errors.Is(err, nats.ErrOutcomeUnknown) {
+	if unknown && !errors.Is(err, nats.ErrOutcomeUnknown) {
 		err = both{nats.ErrOutcomeUnknown, err}
 	}
 	return err
 }
 
-// What became of an attempt.
-const (
-	refused  = iota // for good
-	notHeard        // no stream listens
-	notSent         // no byte left
-	dropped         // the server is overloaded
-	notNow          // the server could not take it at this moment
-	lost            // it left, and nobody knows
-)
-
-func outcome(err error) int {
+// outcome is what an error says of an attempt.
+func outcome(err error) window.Outcome {
 	var api *APIError
 	switch {
 	case errors.Is(err, nats.ErrNoResponders):
-		return notHeard
+		return window.NotHeard
 	case errors.As(err, &api):
 		switch {
 		case api.ErrorCode == ErrStreamTooManyRequests, api.Code == 429 && api.ErrorCode == 0:
-			return dropped
+			return window.Dropped
 		case api.ErrorCode == ErrClusterNotAvail, api.ErrorCode == ErrStreamDuplicateMessageConflict,
 			api.ErrorCode == ErrStreamExpectedLastSeqPerSubjectNotReady:
-			return notNow
+			return window.NotNow
 		}
-		return refused
+		return window.Refused
 	case nats.SafeToRetry(err):
-		return notSent
+		if errors.Is(err, nats.ErrDisconnected) || errors.Is(err, errUnanswered) {
+			return window.NotSent
+		}
+		return window.Refused
 	case errors.Is(err, nats.ErrPermission), errors.Is(err, ErrInvalidPubAck):
-		return refused
+		return window.Refused
+	case errors.Is(err, errUnanswered):
+		return window.Silent
+	case errors.Is(err, nats.ErrDisconnected):
+		return window.Lost
 	}
-	return lost
+	return window.Over
 }
 
 // sleep waits, and reports whether ctx lives on.

@@ -141,27 +141,6 @@ func TestPublishOverCut(t *testing.T) {
 	}
 }
 
-// TestPublishResendsForAMinute: a stream forgets ids.
-func TestPublishResendsForAMinute(t *testing.T) {
-	r := retrier{named: true, started: time.Unix(0, 0)}
-	lost := both{nats.ErrOutcomeUnknown, nats.ErrDisconnected}
-	if _, again := r.after(lost, time.Unix(59, 0)); !again {
-		t.Error("not within the minute")
-	}
-	if _, again := r.after(lost, time.Unix(60, 0)); again {
-		t.Error("after it")
-	}
-	if _, again := r.after(both{nats.ErrOutcomeUnknown, context.DeadlineExceeded}, time.Unix(1, 0)); again {
-		t.Error("after a timeout")
-	}
-	for i := range 40 {
-		r.refused = i + 1
-		if d := r.backoff(); d < 0 || d > maxRetryWait {
-			t.Errorf("wait %d is %v", i, d)
-		}
-	}
-}
-
 // TestPublishWhileDisconnected: a message that did not leave is no unknown one.
 func TestPublishWhileDisconnected(t *testing.T) {
 	scripted(t, each(stored), func(t *testing.T, r *rig) {

@@ -8,20 +8,22 @@ import (
 
 	nats "github.com/perigee-go/nats/core"
 	"github.com/perigee-go/nats/core/internal/subject"
+	"github.com/perigee-go/nats/core/internal/window"
 )
 
 // publishConfig is how a publish is done; New has the defaults.
 type publishConfig struct {
-	attempts int // more, on "no responders"; below 0: until ctx ends
-	wait     time.Duration
-	autoID   bool
+	retry      window.Policy
+	autoID     bool
+	ackTimeout time.Duration // of an asynchronous one
 }
 
-var publishDefaults = publishConfig{attempts: 2, wait: 250 * time.Millisecond}
+var publishDefaults = publishConfig{retry: window.Policy{Retries: 2, Wait: 250 * time.Millisecond}, ackTimeout: 5 * time.Second}
 
 // publication is what the options of one publish ask for.
 type publication struct {
 	publishConfig
+	timed     bool     // AckTimeout was given
 	fields    []string // of the header: names and values
 	schedules int      // options that say when
 	withZone  bool
@@ -79,6 +81,7 @@ func newPublication(config *publishConfig, subj string, opts []PublishOption) (p
 			if config == nil {
 				return o.name, "it is no field of the header"
 			}
+			p.timed = p.timed || o.name == ackTimeoutName
 			return o.name, o.apply(&p.publishConfig)
 		}
 		return nilOption, ""
@@ -124,13 +127,29 @@ func ApplyPublishOptions(m nats.Msg, opts ...PublishOption) (nats.Msg, error) {
 // leader may just be elected. Below 0 it is tried until the context ends.
 // Default 2.
 func RetryAttempts(n int) JSPublishOption {
-	return jsPublishOption{"RetryAttempts", func(c *publishConfig) string { c.attempts = n; return "" }}
+	return jsPublishOption{"RetryAttempts", func(c *publishConfig) string { c.retry.Retries = n; return "" }}
 }
 
 // RetryWait is how long to wait before each of them. Default 250 ms.
 func RetryWait(d time.Duration) JSPublishOption {
 	return jsPublishOption{"RetryWait", func(c *publishConfig) string {
-		c.wait = d
+		c.retry.Wait = d
+		if d <= 0 {
+			return "must be above 0"
+		}
+		return ""
+	}}
+}
+
+const ackTimeoutName = "AckTimeout"
+
+// AckTimeout is how long an asynchronous publish waits for its receipt, all
+// attempts and waits for a link included. Then its future settles: with
+// nats.ErrOutcomeUnknown if it may be stored. Default 5 s. It is not for Publish,
+// which has a context.
+func AckTimeout(d time.Duration) JSPublishOption {
+	return jsPublishOption{ackTimeoutName, func(c *publishConfig) string {
+		c.ackTimeout = d
 		if d <= 0 {
 			return "must be above 0"
 		}
