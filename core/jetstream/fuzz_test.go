@@ -1,6 +1,7 @@
 package jetstream
 
 import (
+	"encoding/json"
 	"errors"
 	"testing"
 	"time"
@@ -92,6 +93,33 @@ func FuzzStatus(f *testing.F) {
 		}
 		if pulls > 20 {
 			t.Errorf("%d pulls in %v", pulls, now-time.Hour)
+		}
+	})
+}
+
+// FuzzPubAck holds the short way to read a receipt against the JSON decoder.
+func FuzzPubAck(f *testing.F) {
+	for _, data := range []string{
+		`{"stream":"S","seq":6,"duplicate": true}`, `{"stream":"ORDERS","seq":18446744073709551615}`, `{"stream":"S","seq":18446744073709551616}`,
+		`{"stream":"S", "domain":"D","seq":1}`, `{"stream":"S","seq":01}`, `{"stream":"S\u00e4","seq":1}`, `{}`, `{"stream":"S","seq":1,"val":"5"}`,
+		`{"stream":"S","seq":1,}`, `{,"stream":"S"}`, `{"stream":"S"}x`, `{"seq":1,"seq":2,"stream":"S"}`, `{"stream":"S","seq":-1}`, `{"stream":"S","seq":1.0}`,
+		`{"error":{"code":400},"stream":"S","seq":0}`, `{"stream":"S","seq":0,"duplicate":false}`, `{"stream":"","seq":1}`,
+	} {
+		f.Add(data)
+	}
+	f.Fuzz(func(t *testing.T, data string) {
+		for _, last := range []*PubAck{nil, {Stream: "S", Domain: "D"}} {
+			ack, ok := parsePubAck([]byte(data), last)
+			if !ok {
+				continue
+			}
+			var resp struct {
+				Error *APIError `json:"error"`
+				PubAck
+			}
+			if err := json.Unmarshal([]byte(data), &resp); err != nil || resp.Error != nil || resp.PubAck != ack {
+				t.Errorf("%q is %+v, want %+v, %v", data, ack, resp, err)
+			}
 		}
 	})
 }

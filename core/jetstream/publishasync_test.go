@@ -79,4 +79,3 @@ func TestPublishAsyncRetries(t *testing.T) {
 		})
 	}
 }
-

@@ -282,7 +282,7 @@ func (p *publisher) settleDone() {
 }
 
 var (
-	errOvertaken = errors.New("not tried again, because what was published later is stored")
+	errOvertaken = errors.New("not tried again, because what was published later may be stored")
 	errNoRoom    = errors.New("no room")
 )
 

@@ -78,7 +78,7 @@ type Why uint8
 const (
 	Expired   Why = iota // its time is over
 	LinkLost             // the link was lost, and it cannot be sent again
-	Overtaken            // it failed, and one behind it was stored
+	Overtaken            // it failed, and one behind it may be stored
 	Unheard              // no stream listens on its subject
 	Unheeded             // no answer to any attempt
 	Closed               // there will be no link
@@ -388,6 +388,7 @@ func (m *Machine) lost(n int32, now time.Duration) {
 	s.doubtful = false
 	m.enqueue(n, true)
 	m.due = min(m.due, s.deadline)
+	m.doom(s.order) // it may be stored
 }
 
 // Close says that there will be no more links.

@@ -123,8 +123,13 @@ func (m *Machine) unqueue(n int32) {
 
 // settleFor settles a publish for a reason of the machine's.
 func (m *Machine) settleFor(i int, why Why, unknown bool) {
+	order, flew := m.slots[i].order, m.slots[i].inFlight()
 	m.settle(int32(i))
 	m.done = append(m.done, Done{i, why, unknown})
+	if flew && unknown {
+		m.stored = max(m.stored, order) // as far as anybody knows
+		m.doom(order)
+	}
 }
 
 // settle takes a publish out of the window.
