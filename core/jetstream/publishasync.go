@@ -149,9 +149,7 @@ func (p *publisher) publish(ctx context.Context, m nats.Msg, opts []PublishOptio
 	p.mu.Lock()
 	refused := p.handed(token, link, at, err, now, true)
 	p.settleDone()
-	if p.machine.Due() < p.alarm {
-		p.wakeRunner()
-	}
+	p.wakeIfReady()
 	p.mu.Unlock()
 	if refused != nil {
 		o.trace.end(refused)

@@ -210,6 +210,7 @@ func (p *publisher) answer(m nats.Msg) {
 		p.take(token, ack, err)
 	}
 	p.settleDone()
+	p.wakeIfReady()
 	p.mu.Unlock()
 }
 
@@ -245,7 +246,6 @@ func (p *publisher) take(t window.Token, ack PubAck, err error) {
 	unknown := p.machine.Unknown(i)
 	if p.machine.Failed(i, outcome(err), p.now(), rand.Float64(), p.sameSubject) {
 		s.err = err
-		p.wakeRunner()
 		return
 	}
 	p.fail(s, verdict(unknown, nil, err))
@@ -347,5 +347,6 @@ func (p *publisher) event(_ *nats.Conn, e nats.Event) {
 	})
 	if i >= 0 {
 		p.fail(&p.slots[i], refused)
+		p.wakeIfReady()
 	}
 }

@@ -41,7 +41,7 @@ func (p *publisher) run() {
 			continue
 		}
 		now := p.now()
-		if q.over(p.machine, now) {
+		if q.over(p.machine.Open() > 0 || p.up != nil, p.machine.NextOrder(), now) {
 			p.running = false
 			p.mu.Unlock()
 			return
@@ -61,18 +61,16 @@ type quiet struct {
 	until timeOf
 }
 
-func (q *quiet) over(m *window.Machine, now timeOf) bool {
-	if m.Open() > 0 || m.NextOrder() != q.order {
-		*q = quiet{m.NextOrder(), now + linger}
-		if m.Open() > 0 {
-			q.until = window.Never
-		}
-		return false
+func (q *quiet) over(busy bool, order uint64, now timeOf) bool {
+	switch {
+	case busy:
+		*q = quiet{order, window.Never}
+	case order != q.order || q.until == window.Never:
+		*q = quiet{order, now + linger}
+	default:
+		return now >= q.until
 	}
-	if q.until == window.Never {
-		q.until = now + linger
-	}
-	return now >= q.until
+	return false
 }
 
 // turn is what the runner waits for beside its timer.
@@ -103,6 +101,14 @@ func (p *publisher) wakeRunner() {
 	select {
 	case p.wake <- struct{}{}:
 	default:
+	}
+}
+
+// wakeIfReady wakes it if something can be sent, or it has to wake earlier; mu
+// held.
+func (p *publisher) wakeIfReady() {
+	if p.machine.Ready() || p.machine.Due() < p.alarm {
+		p.wakeRunner()
 	}
 }
 

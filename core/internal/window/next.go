@@ -17,7 +17,7 @@ func (m *Machine) Next(now time.Duration) Action {
 		m.expire(now)
 	}
 	switch {
-	case m.first < 0 || !m.up || m.behind > 0 || m.carried > 0 || m.probing >= 0:
+	case !m.Ready():
 		return Action{At: m.due}
 	case now < m.resumeAt:
 		return Action{At: min(m.due, m.resumeAt)}
@@ -29,6 +29,12 @@ func (m *Machine) Next(now time.Duration) Action {
 		m.probing = n
 	}
 	return Action{Send: true, Token: m.Token(int(n))}
+}
+
+// Ready reports whether something that waits to leave could, as soon as its pause
+// is over.
+func (m *Machine) Ready() bool {
+	return m.first >= 0 && m.up && m.behind == 0 && m.carried == 0 && m.probing < 0
 }
 
 // expire looks at everything whose time may be over.
