@@ -302,6 +302,10 @@ func (p *publisher) doneError(d window.Done, s *pubSlot) error {
 		if err == nil {
 			err = errUnanswered
 		}
+	case window.Unheard:
+		if err == nil {
+			err = noStream(&nats.NoRespondersError{Subject: s.future.msg.Subject})
+		}
 	case window.Unheeded:
 		cause = errUnanswered
 	case window.Closed:

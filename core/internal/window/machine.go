@@ -62,6 +62,7 @@ type Machine struct {
 	resumeAt time.Duration
 	probe    bool  // one alone, next
 	probing  int32 // it; -1: not under way
+	sending  Token // what Next had sent, until it is reported; 0: nothing
 
 	due  time.Duration // nothing is overdue before
 	done []Done
@@ -143,7 +144,7 @@ func (m *Machine) Add(now, deadline time.Duration, a Attempts) (i int, direct bo
 		m.head = n
 	}
 	m.tail = n
-	if m.up && m.queued == 0 && !m.probe && m.carried == 0 {
+	if m.up && m.queued == 0 && !m.probe && m.carried == 0 && m.sending == 0 {
 		s.direct = true
 		m.hand(s, now)
 		return int(n), true
@@ -252,6 +253,9 @@ func (m *Machine) Remove(t Token) {
 // handed finds the attempt that somebody handed over; nil if it is settled, or
 // was refused already.
 func (m *Machine) handed(t Token) *slot {
+	if t == m.sending {
+		m.sending = 0
+	}
 	s := &m.slots[t.slot()]
 	if s.gen != t.gen() || s.attempt&attemptMask != t.attempt() {
 		return nil
@@ -335,13 +339,13 @@ func (m *Machine) stop(n int32, resume time.Duration) {
 	m.due = min(m.due, m.slots[n].deadline)
 }
 
-// unheard counts an attempt that no stream heard for all others on the subject:
-// they would not have been heard either.
+// unheard counts an attempt that no stream heard for all that waited on the same
+// subject: they would not have been heard either.
 func (m *Machine) unheard(i int, now time.Duration, same func(a, b int) bool) {
 	for n := m.first; n >= 0; {
 		s := &m.slots[n]
 		next := s.next
-		if int(n) != i && s.state == queued && s.doubtful && same(i, int(n)) {
+		if int(n) != i && s.state == queued && same(i, int(n)) {
 			if _, again := s.attempts.After(NotHeard, now, 0); !again {
 				m.settleFor(int(n), Unheard, s.attempts.unknown)
 			}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"testing"
 	"time"
 
@@ -26,6 +27,7 @@ type world struct {
 	bySlot map[int]*pub
 
 	up       bool
+	link     int    // its number
 	dead     bool   // the link is at its end, and the machine has not heard of it
 	pos      uint64 // of the link's stream
 	wire     []sent // on its way
@@ -67,6 +69,8 @@ type hand struct {
 	ok     bool
 	left   bool
 	lost   bool
+	runner bool
+	link   int
 	report int // the machine's number of the link
 }
 
@@ -120,23 +124,27 @@ func TestModel(t *testing.T) {
 func (w *world) step() {
 	w.now += time.Duration(w.rng.IntN(3000)) * time.Microsecond
 	switch r := w.rng.IntN(1000); {
-	case r < 350:
+	case r < 300:
 		w.publish()
-	case r < 550:
+	case r < 450:
 		w.report()
-	case r < 700:
-		w.read()
+	case r < 650:
+		for range w.rng.IntN(4) {
+			w.read()
+		}
 	case r < 850:
-		w.answer()
+		for range w.rng.IntN(4) {
+			w.answer()
+		}
 	case r < 950:
 		w.run()
 	case r < 960:
-		w.setMode(w.rng.IntN(4))
+		w.setMode(max(0, w.rng.IntN(12)-8))
 	case r < 963 && w.up && w.cuts:
 		w.dead = true // who hands over hears of it first
 	case r < 966 && w.up && w.cuts:
 		w.cut(true)
-	case r < 968 && w.up:
+	case r < 967 && w.up:
 		w.cut(false)
 	case r < 985:
 		if !w.up {
@@ -145,7 +153,7 @@ func (w *world) step() {
 	case r < 990:
 		w.now += time.Duration(w.rng.IntN(3000)) * time.Millisecond
 		w.run()
-	case r < 991 && !w.cuts:
+	case r < 991 && !w.cuts && w.rng.IntN(4) == 0:
 		w.setMode(dropping)
 		for range 8 {
 			w.now += 16 * time.Second
@@ -175,11 +183,10 @@ func (w *world) setMode(mode int) {
 }
 
 func (w *world) publish() {
-	if w.m.Open() >= 40 || len(w.inHand) > 0 && w.rng.IntN(2) == 0 {
+	if w.m.Open() >= 40 {
 		return
 	}
-	for len(w.inHand) > 0 { // one goroutine: the one before has returned
-		w.report()
+	for w.reportIf(func(h hand) bool { return !h.runner }) { // one goroutine: the call before has returned
 	}
 	p := &pub{id: len(w.pubs), named: w.rng.IntN(2) == 0, subject: w.rng.IntN(5) / 4}
 	timeout := 5 * time.Second
@@ -195,21 +202,19 @@ func (w *world) publish() {
 	w.bySlot[i] = p
 	w.trace("publish %d named %v direct %v", p.id, p.named, direct)
 	if direct {
-		w.handOver(p, w.m.Token(i))
+		w.handOver(p, w.m.Token(i), false)
 	}
 }
 
-// handOver puts an attempt on the wire, if there is one; the machine hears of it
-// later.
-func (w *world) handOver(p *pub, t Token) {
+// handOver begins an attempt on the present link. The runner's gets there later,
+// when others may have published meanwhile. The machine hears of it later still.
+func (w *world) handOver(p *pub, t Token, runner bool) {
 	if t.attempt() > 1 {
 		w.stats["resent"]++
 	}
-	h := hand{t: t, p: p, ok: w.up && !w.dead, at: w.pos}
-	if h.ok {
-		w.wire = append(w.wire, sent{t, p, w.pos})
-		w.pos += 10
-		w.lastSent = max(w.lastSent, p.id)
+	h := hand{t: t, p: p, runner: runner, link: w.link}
+	if !runner {
+		w.put(&h)
 	}
 	w.inHand = append(w.inHand, h)
 	if w.rng.IntN(3) > 0 {
@@ -217,12 +222,28 @@ func (w *world) handOver(p *pub, t Token) {
 	}
 }
 
-func (w *world) report() {
-	if len(w.inHand) == 0 {
-		return
+// put puts an attempt on the wire, if its link is still there.
+func (w *world) put(h *hand) {
+	h.at, h.ok = w.pos, w.up && !w.dead && h.link == w.link
+	if h.ok {
+		w.wire = append(w.wire, sent{h.t, h.p, w.pos})
+		w.pos += 10
+		w.lastSent = max(w.lastSent, h.p.id)
 	}
-	h := w.inHand[0]
-	w.inHand = w.inHand[1:]
+}
+
+func (w *world) report() { w.reportIf(func(hand) bool { return true }) }
+
+func (w *world) reportIf(which func(hand) bool) bool {
+	i := slices.IndexFunc(w.inHand, which)
+	if i < 0 {
+		return false
+	}
+	h := w.inHand[i]
+	w.inHand = slices.Delete(w.inHand, i, i+1)
+	if h.runner {
+		w.put(&h)
+	}
 	switch {
 	case !h.ok:
 		w.trace("unhanded %d", h.p.id)
@@ -236,6 +257,7 @@ func (w *world) report() {
 		w.m.HandedOver(h.t, h.left, h.lost, w.now)
 	}
 	w.take()
+	return true
 }
 
 // read is the stream reading a message.
@@ -358,7 +380,7 @@ func (w *world) run() {
 		}
 		p := w.bySlot[a.Token.Slot()]
 		w.trace("send %d attempt %d", p.id, a.Token.attempt())
-		w.handOver(p, a.Token)
+		w.handOver(p, a.Token, true)
 	}
 }
 
@@ -398,6 +420,7 @@ func (w *world) cut(lost bool) {
 
 func (w *world) linkUp() {
 	w.up, w.pos, w.arrived = true, 0, 0
+	w.link++
 	w.m.LinkUp()
 	w.trace("link up")
 }

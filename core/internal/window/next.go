@@ -28,13 +28,14 @@ func (m *Machine) Next(now time.Duration) Action {
 	if m.probe {
 		m.probing = n
 	}
-	return Action{Send: true, Token: m.Token(int(n))}
+	m.sending = m.Token(int(n))
+	return Action{Send: true, Token: m.sending}
 }
 
 // Ready reports whether something that waits to leave could, as soon as its pause
 // is over.
 func (m *Machine) Ready() bool {
-	return m.first >= 0 && m.up && m.behind == 0 && m.carried == 0 && m.probing < 0
+	return m.first >= 0 && m.up && m.behind == 0 && m.carried == 0 && m.probing < 0 && m.sending == 0
 }
 
 // expire looks at everything whose time may be over.
