@@ -44,6 +44,10 @@ func (l *Link) PublishMsg(ctx context.Context, m Msg) (at uint64, err error) {
 	if l.nc.cfg.tracer == nil {
 		return l.publish(ctx, m)
 	}
+	return l.publishTraced(ctx, m)
+}
+
+func (l *Link) publishTraced(ctx context.Context, m Msg) (at uint64, err error) {
 	op := &Operation{
 		Kind: OpPublish, Conn: l.nc, Subject: m.Subject, Header: &m.Header, Size: m.Size(), Count: 1,
 	}

@@ -103,7 +103,8 @@ func (f *PubAckFuture) settle(ack PubAck, err error) {
 	f.settled, f.err = true, err
 	f.stream, f.domain, f.seq, f.dup = ack.Stream, ack.Domain, ack.Sequence, ack.Duplicate
 	if ack.Value != "" || ack.BatchID != "" || ack.BatchSize != 0 {
-		f.more = &ack
+		whole := ack
+		f.more = &whole
 	}
 	if f.done != nil {
 		close(f.done)

@@ -26,7 +26,7 @@ type asyncRig struct {
 	mu     sync.Mutex
 	stored []string // in order, each once
 	ids    map[string]bool
-	got    int                                               // messages
+	got    int                                                      // messages
 	before func(n int, p *fakeserver.Peer, o *fakeserver.Op) answer // of a stream that does not store; the zero value: it does
 }
 
