@@ -75,7 +75,12 @@ type door struct {
 // publishing are the doors for subjects to publish to, and for replies.
 func (s *scene) publishing() (subjects, replies []door) {
 	nc, ctx := s.nc, s.t.Context()
+	link, _ := nc.Link()
+	if link == nil {
+		link = &Link{nc: nc}
+	}
 	subjects = []door{
+		{"Link.PublishMsg", "subject", func(b string) error { return only(link.PublishMsg(ctx, Msg{Subject: b})) }},
 		{"Conn.Publish", "subject", func(b string) error { return nc.Publish(b, nil) }},
 		{"Conn.PublishMsg", "subject", func(b string) error { return nc.PublishMsg(ctx, Msg{Subject: b}) }},
 		{"Conn.PublishRequest", "subject", func(b string) error { return nc.PublishRequest(b, "r", nil) }},
@@ -84,6 +89,7 @@ func (s *scene) publishing() (subjects, replies []door) {
 		{"Conn.RequestMsg", "subject beside a reply", func(b string) error { return only(nc.RequestMsg(ctx, Msg{Subject: b, Reply: "r"})) }},
 	}
 	replies = []door{
+		{"Link.PublishMsg", "reply", func(b string) error { return only(link.PublishMsg(ctx, Msg{Subject: "a", Reply: b})) }},
 		{"Conn.PublishRequest", "reply", func(b string) error { return nc.PublishRequest("a", b, nil) }},
 		{"Conn.PublishMsg", "reply", func(b string) error { return nc.PublishMsg(ctx, Msg{Subject: "a", Reply: b}) }},
 		{"Conn.RequestMsg", "reply", func(b string) error { return only(nc.RequestMsg(ctx, Msg{Subject: "a", Reply: b})) }},

@@ -2,6 +2,10 @@ package nats
 
 import (
 	"context"
+	"errors"
+
+	"github.com/perigee-go/nats/core/internal/outbox"
+	"github.com/perigee-go/nats/core/internal/subject"
 )
 
 // Link is one life of a Conn's link to a server. It is for helpers on top that
@@ -67,6 +71,9 @@ func (l *Link) publish(ctx context.Context, m Msg) (at uint64, err error) {
 	}
 	for {
 		at, retry, err := nc.out.PublishOn(l.epoch, m.Subject, m.Reply, header, m.Data)
+		if errors.Is(err, outbox.ErrDown) && subject.CheckPublish(m.Subject) != "" {
+			err = outbox.ErrSubject // which it looks at only on a link
+		}
 		if retry == nil {
 			return at, nc.publishError(m.Subject, err)
 		}

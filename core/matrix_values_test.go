@@ -18,7 +18,7 @@ var zeroValues = []any{
 	Reconnected{}, ServersDiscovered{}, SlowConsumer{}, SubscriptionEnded{},
 	&ConnectError{}, &HeaderError{}, &LossError{}, &NoRespondersError{}, &OptionError{}, &PermissionError{}, &ServerError{},
 	&SlowConsumerError{}, &SubjectError{},
-	&Header{}, &Conn{}, &Subscription{}, &Msg{}, Operation{}, Server{}, ServerInfo{}, Stats{}, SubStats{},
+	&Header{}, &Conn{}, &Link{}, &Subscription{}, &Msg{}, Operation{}, Server{}, ServerInfo{}, Stats{}, SubStats{},
 	Status(0), Status(-1), Status(99), OperationKind(0), OverflowPolicy(0), DisconnectedPolicy(0),
 }
 
