@@ -70,6 +70,11 @@
 //		_ = msg.Ack()
 //	}
 //
+// # Publishing without waiting
+//
+// [JetStream.PublishAsync] returns a [PubAckFuture]; [JetStream.WaitPublished]
+// waits for all of them, [PublishAsyncHandler] is told of each.
+//
 // # Errors
 //
 // What the server refuses is an [APIError], and errors.Is compares its code with

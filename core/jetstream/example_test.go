@@ -196,3 +196,49 @@ func ExampleJetStream_Request() {
 		log.Print(err)
 	}
 }
+
+func ExampleJetStream_PublishAsync() {
+	for i := range 1000 {
+		// Waits for room in the window, and for nothing else.
+		if _, err := js.PublishAsync(ctx, "orders.new", fmt.Append(nil, i)); err != nil {
+			log.Print(err) // it did not leave
+			return
+		}
+	}
+	if err := js.WaitPublished(ctx); err != nil {
+		log.Print(err)
+	}
+}
+
+func ExamplePubAckFuture() {
+	future, err := js.PublishAsync(ctx, "orders.new", []byte("a bicycle"), jetstream.MsgID("order-42"))
+	if err != nil {
+		log.Print(err)
+		return
+	}
+	ack, err := future.Wait(ctx)
+	switch {
+	case err == nil:
+		fmt.Println("stored as", ack.Sequence)
+	case errors.Is(err, nats.ErrOutcomeUnknown):
+		fmt.Println("it may be stored; with the same id it can be published again")
+	default:
+		fmt.Println("not stored:", err)
+	}
+}
+
+func ExamplePublishAsyncHandler() {
+	js, err := jetstream.New(nc, jetstream.PublishAsyncHandler(func(m nats.Msg, _ jetstream.PubAck, err error) {
+		if err != nil {
+			log.Printf("%s: %v", m.Subject, err)
+		}
+	}))
+	if err != nil {
+		log.Print(err)
+		return
+	}
+	_, err = js.PublishAsync(ctx, "orders.new", nil)
+	if err != nil {
+		log.Print(err)
+	}
+}
