@@ -167,13 +167,20 @@ func (p *publisher) tellAll() {
 			go p.tellAll()
 		}
 	}()
-	for {
+	for yielded := false; ; {
 		p.mu.Lock()
+		if len(p.untold) == 0 && !yielded {
+			p.mu.Unlock()
+			yielded = true
+			runtime.Gosched() // under load there is more in a moment
+			continue
+		}
 		if len(p.untold) == 0 {
 			p.untold, p.at, over = nil, false, true
 			p.mu.Unlock()
 			return
 		}
+		yielded = false
 		n := p.untold[0]
 		p.untold[0] = news{}
 		p.untold = p.untold[1:]

@@ -32,7 +32,7 @@ func TestComparison(t *testing.T) {
 		Scenarios: []string{
 			"pub/16/g2", "pubhdr/16/g1", "pubhdrready/16/g1", "pubmany/16/g1", "pub-tls/16/g1", "pub/1048576/g1",
 			"cb/16/s1/msg", "cb/16/s3/hdrread", "sync/16/s1/msg", "chan/16/s2/js", "cb-tls/16/s2/hdr", "cb/262144/s1/msg",
-			"req/16/c4", "echo/16/c1", "e2e/16", "e2e-tls/16", "e2elat/128", "retain/128/s1/msg", "block/20", "resub/300", "idle/10",
+			"req/16/c4", "echo/16/c1", "e2e/16", "e2e-tls/16", "e2elat/128", "retain/128/s1/msg", "jspub/16/c4", "jsasync/16/w32", "block/20", "resub/300", "idle/10",
 		},
 		Drivers: []string{"nats.go", "perigee", "perigee-onreader", "raw"},
 		Rounds:  1, Scale: 0.001,

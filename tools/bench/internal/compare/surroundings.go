@@ -40,7 +40,11 @@ func StartSurroundings(specs []scenario.Spec) (s *Surroundings, err error) {
 	}()
 	var t peersTask
 	if slices.ContainsFunc(specs, func(s scenario.Spec) bool { return s.NeedsServer() && !s.TLS }) {
-		if s.server, err = natstest.StartProcess(); err != nil {
+		var options []natstest.Option
+		if slices.ContainsFunc(specs, scenario.Spec.NeedsStreams) {
+			options = append(options, natstest.JetStream())
+		}
+		if s.server, err = natstest.StartProcess(options...); err != nil {
 			return s, err
 		}
 		s.Env.Server, t.Server = s.server.URL(), s.server.Addr()

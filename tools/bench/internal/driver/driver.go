@@ -44,9 +44,25 @@ type Conn interface {
 	// Request waits as long as the client does by default, or five seconds where
 	// the call wants a timeout.
 	Request(subject string, data []byte) ([]byte, error)
+	// Store makes a stream in memory that listens to subject, anew, and returns
+	// what publishes to it. At most window publishes wait for their receipts.
+	Store(subject string, window int) (Store, error)
 	// State asks for the status and the statistics, which must never wait.
 	State()
 	Close()
+}
+
+// Stream is the name of the stream that Conn.Store makes.
+const Stream = "BENCH"
+
+// Store publishes to a stream.
+type Store interface {
+	// Publish waits for the receipt.
+	Publish(data []byte) error
+	// PublishAsync waits for room in the window.
+	PublishAsync(data []byte) error
+	// Wait waits for all receipts, and fails if not everything is stored.
+	Wait() error
 }
 
 // Receiver receives n messages with the client's native loop and calls each for

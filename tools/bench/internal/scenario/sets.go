@@ -7,8 +7,7 @@ import (
 	"strings"
 )
 
-// The sets by name. When core has JetStream, its scenarios (jspub, jsasync,
-// jsconsume, kvput, objput and so on) get a set of their own here.
+// The sets by name.
 var sets = map[string][]string{
 	"pub": {
 		"pub/16/g1", "pub/128/g1", "pub/1024/g1", "pub/65536/g1", "pub/262144/g1", "pub/1048576/g1",
@@ -24,6 +23,9 @@ var sets = map[string][]string{
 	"req": {
 		"req/16/c1", "req/128/c64", "echo/128/c1", "echo/128/c64",
 		"e2e/16", "e2e/128", "e2e/1024", "e2e/65536", "e2e/262144", "e2e/1048576", "e2e-tls/128", "e2elat/128",
+	},
+	"js": {
+		"jspub/128/c1", "jspub/128/c64", "jsasync/128/w256", "jsasync/128/w4096",
 	},
 	"other": {
 		"fair/0/s1", "retain/16/s1/msg", "retain/128/s1/msg", "retain/1024/s1/msg",
@@ -42,12 +44,12 @@ var sets = map[string][]string{
 // compound are the sets made of other sets.
 var compound = map[string][]string{
 	"core": {"pub", "sub"},
-	"all":  {"pub", "sub", "req", "other"},
+	"all":  {"pub", "sub", "req", "js", "other"},
 }
 
 // SetNames lists the sets.
 func SetNames() []string {
-	return []string{"pub", "sub", "req", "other", "core", "all", "no-ballast", "quick"}
+	return []string{"pub", "sub", "req", "js", "other", "core", "all", "no-ballast", "quick"}
 }
 
 // Set returns the names of a set's scenarios.

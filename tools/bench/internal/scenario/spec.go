@@ -59,6 +59,8 @@ func init() {
 		"req":         {Request, "SIZE/cN", true, true, runRequest, "request {size}, {width}"},
 		"echo":        {Request, "SIZE/cN", true, true, runRequest, "request {size}, {width}, answered by the same client"},
 		"e2e":         {Request, "SIZE", true, true, runEndToEnd, "publish to subscription {size} over a server"},
+		"jspub":       {Request, "SIZE/cN", false, true, runStore, "store {size} and wait for the receipt, {width}"},
+		"jsasync":     {Request, "SIZE/wN", false, true, runStore, "store {size}, {width}"},
 		"e2elat":      {Request, "SIZE", true, true, runLatency, "latency at 10,000 messages a second, {size}"},
 		"fair":        {Other, "SIZE/sN", false, true, runFair, "latency while 1 of 16 callbacks is blocked"},
 		"retain":      {Other, "SIZE/sN/FRAME", false, false, runReceive, "keep every 100th payload of {size}"},
@@ -71,7 +73,7 @@ func init() {
 
 // units are what Width counts, by the letter of the form.
 var units = map[string][2]string{
-	"g": {"goroutine", "goroutines"}, "s": {"subscription", "subscriptions"}, "c": {"in flight", "in flight"},
+	"g": {"goroutine", "goroutines"}, "s": {"subscription", "subscriptions"}, "c": {"in flight", "in flight"}, "w": {"receipt outstanding", "receipts outstanding"},
 	"block": {"subscription", "subscriptions"}, "resub": {"subscription", "subscriptions"}, "idle": {"connection", "connections"},
 }
 
@@ -138,6 +140,9 @@ func (s Spec) Group() Group { return kinds[s.Kind].group }
 // NeedsServer reports whether a real server takes part. Then the server works on
 // the same cores, and the client's CPU time says more than the wall clock.
 func (s Spec) NeedsServer() bool { return s.TLS || kinds[s.Kind].server }
+
+// NeedsStreams reports whether that server needs JetStream.
+func (s Spec) NeedsStreams() bool { return s.Kind == "jspub" || s.Kind == "jsasync" }
 
 // String describes the scenario in words.
 func (s Spec) String() string {

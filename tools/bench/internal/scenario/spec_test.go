@@ -16,6 +16,7 @@ func TestParse(t *testing.T) {
 		{"pub-tls/1048576/g64", Spec{Kind: "pub", TLS: true, Size: 1 << 20, Width: 64, Frame: "msg"}, "publish 1 MiB, 64 goroutines, TLS"},
 		{"cb/16/s1000/hdrread", Spec{Kind: "cb", Size: 16, Width: 1000, Frame: "hdrread"}, "callback 16 B, 1,000 subscriptions, header read"},
 		{"req/1024/c64", Spec{Kind: "req", Size: 1024, Width: 64, Frame: "msg"}, "request 1 KiB, 64 in flight"},
+		{"jsasync/128/w4096", Spec{Kind: "jsasync", Size: 128, Width: 4096, Frame: "msg"}, "store 128 B, 4,096 receipts outstanding"},
 		{"e2e/0", Spec{Kind: "e2e", Width: 1, Frame: "msg"}, "publish to subscription 0 B over a server"},
 		{"resub/100000", Spec{Kind: "resub", Width: 100_000, Frame: "msg"}, "100,000 subscriptions, made again after a reconnect"},
 		{"idle/1", Spec{Kind: "idle", Width: 1, Frame: "msg"}, "1 connection, idle"},

@@ -1,0 +1,56 @@
+package perigee
+
+import (
+	"fmt"
+	"sync/atomic"
+
+	"github.com/perigee-go/nats/core/jetstream"
+
+	"github.com/perigee-go/nats/tools/bench/internal/driver"
+)
+
+type store struct {
+	js      *jetstream.JetStream
+	subject string
+	sent    atomic.Uint64
+}
+
+func (c *conn) Store(subject string, window int) (driver.Store, error) {
+	s := &store{subject: subject}
+	js, err := jetstream.New(c.nc, jetstream.PublishAsyncMaxPending(window))
+	if err != nil {
+		return nil, err
+	}
+	s.js = js
+	_ = js.DeleteStream(background, driver.Stream)
+	_, err = js.CreateStream(background, jetstream.StreamConfig{
+		Name: driver.Stream, Subjects: []string{subject}, Storage: jetstream.MemoryStorage,
+	})
+	return s, err
+}
+
+func (s *store) Publish(data []byte) error {
+	s.sent.Add(1)
+	_, err := s.js.Publish(background, s.subject, data)
+	return err
+}
+
+func (s *store) PublishAsync(data []byte) error {
+	s.sent.Add(1)
+	_, err := s.js.PublishAsync(background, s.subject, data)
+	return err
+}
+
+func (s *store) Wait() error {
+	if err := s.js.WaitPublished(background); err != nil {
+		return err
+	}
+	stream, err := s.js.Stream(background, driver.Stream)
+	if err != nil {
+		return err
+	}
+	if n := stream.CachedInfo().State.Msgs; n != s.sent.Load() {
+		return fmt.Errorf("%d of %d messages are stored", n, s.sent.Load())
+	}
+	return nil
+}
