@@ -3,6 +3,7 @@ package jetstream
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 	"unsafe"
 
@@ -236,11 +237,14 @@ func (p *publisher) waitForLink(ctx context.Context) error {
 
 // checkWaiting is for what does not go to the link at once, which would check it.
 func (p *publisher) checkWaiting(o *outgoing) error {
-	if p.machine.Up() {
+	if p.machine.Direct() {
 		return nil
 	}
 	if problem := subject.CheckPublish(o.msg.Subject); problem != "" {
 		return &nats.SubjectError{Subject: o.msg.Subject, Problem: problem}
+	}
+	if max := p.js.nc.ServerInfo().MaxPayload; max > 0 && int64(o.msg.Size()) > max {
+		return fmt.Errorf("%w: %d bytes, the server takes %d", nats.ErrMaxPayload, o.msg.Size(), max)
 	}
 	return nil
 }

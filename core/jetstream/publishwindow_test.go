@@ -505,6 +505,9 @@ func TestPublishAsyncWhileDisconnected(t *testing.T) {
 		if _, err := r.PublishAsync(t.Context(), "no such subject", nil); !errors.As(err, &bad) {
 			t.Error(err)
 		}
+		if _, err := r.PublishAsync(t.Context(), "s", make([]byte, 2<<20)); !errors.Is(err, nats.ErrMaxPayload) || !nats.SafeToRetry(err) {
+			t.Error(err)
+		}
 		f := r.async("never leaves")
 		if err := r.wait(f); !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, nats.ErrDisconnected) || !nats.SafeToRetry(err) {
 			t.Errorf("%v", err)

@@ -8,9 +8,6 @@ import (
 // Never is a point in time that does not come.
 const Never = time.Duration(math.MaxInt64)
 
-// MaxSize is the largest window.
-const MaxSize = 1<<slotBits - 1
-
 type state uint8
 
 const (
@@ -107,12 +104,6 @@ func (m *Machine) Settled() bool { return len(m.done) > 0 }
 // Open is how many publishes are not settled.
 func (m *Machine) Open() int { return m.open }
 
-// Size is how many slots there are.
-func (m *Machine) Size() int { return len(m.slots) }
-
-// Up reports whether there is a link that takes messages.
-func (m *Machine) Up() bool { return m.up }
-
 // Due is when Next has to be called, if nothing happens before.
 func (m *Machine) Due() time.Duration { return m.due }
 
@@ -144,7 +135,7 @@ func (m *Machine) Add(now, deadline time.Duration, a Attempts) (i int, direct bo
 		m.head = n
 	}
 	m.tail = n
-	if m.up && m.queued == 0 && !m.probe && m.carried == 0 && m.sending == 0 {
+	if m.Direct() {
 		s.direct = true
 		m.hand(s, now)
 		return int(n), true
@@ -152,6 +143,11 @@ func (m *Machine) Add(now, deadline time.Duration, a Attempts) (i int, direct bo
 	m.enqueue(n, false)
 	m.due = min(m.due, deadline)
 	return int(n), false
+}
+
+// Direct reports whether the next publish goes to the link at once.
+func (m *Machine) Direct() bool {
+	return m.up && m.queued == 0 && !m.probe && m.carried == 0 && m.sending == 0
 }
 
 func (m *Machine) take() int32 {
