@@ -299,6 +299,7 @@ func corpusIsComplete(t *testing.T, c *corpus) {
 		"ExpectLastSequence":           "any sequence",
 		"ExpectLastSequencePerSubject": "any sequence",
 		"RetryAttempts":                "below 0 is no end",
+		"NewPubAckFuture":              "any message",
 	}
 	funcs := exported.Funcs(t, ".")
 	for _, f := range funcs {

@@ -28,6 +28,7 @@ func badMessages(s *scene) {
 		h.Set(field[0], field[1])
 		m := nats.Msg{Subject: "s", Header: h}
 		s.refuse("JetStream.PublishMsg", "header, "+kind, is(nats.ErrBadHeader), func() error { return send(m) })
+		s.refuse("JetStream.PublishMsgAsync", "header, "+kind, is(nats.ErrBadHeader), func() error { return only(s.PublishMsgAsync(ctx, nats.Msg{Subject: "s", Header: m.Header})) })
 		s.refuse("JetStream.PublishMsg", "header beside options, "+kind, is(nats.ErrBadHeader), func() error { return send(m, MsgID("id"), Rollup(RollupAll)) })
 		s.refuse("ApplyPublishOptions", "header, "+kind, is(nats.ErrBadHeader), func() error { return apply(m) })
 		if m.Header.Get(MsgIDHeader) != "" {
@@ -123,6 +124,11 @@ func badContexts(s *scene) {
 		s.stats = s.Conn().Stats()
 	}, s.JetStream, s.stream, s.pull, &PushConsumer{consumerHandle{stream: s.stream, name: "C"}})
 	// These have a session, or a message, that nothing has happened to yet.
+	s.refuse("PubAckFuture.Wait", "context: nil", badOption("ctx"), func() error {
+		f, _ := NewPubAckFuture(nats.Msg{})
+		return only(f.Wait(noContext))
+	})
+	s.refuse("AckTimeout", "to JetStream.Publish", badOption("AckTimeout"), func() error { return only(s.Publish(s.t.Context(), "s", nil, AckTimeout(time.Second))) })
 	s.refuse("Msg.AckSync", "context: nil", badOption("ctx"), func() error { return newMsg(nats.Msg{Reply: goodAck}, time.Second).AckSync(noContext) })
 }
 

@@ -18,6 +18,10 @@ func badJSOptions() []badValue[Option] {
 	return []badValue[Option]{
 		{"DefaultTimeout", "0", DefaultTimeout(0)}, {"DefaultTimeout", "-1", DefaultTimeout(-1)}, {"DefaultTimeout", "least", DefaultTimeout(math.MinInt64)},
 		{"RetryWait", "0", RetryWait(0)}, {"RetryWait", "-1", RetryWait(-1)}, {"RetryWait", "least", RetryWait(math.MinInt64)},
+		{"PublishAsyncMaxPending", "0", PublishAsyncMaxPending(0)}, {"PublishAsyncMaxPending", "-1", PublishAsyncMaxPending(-1)},
+		{"PublishAsyncMaxPending", "too many", PublishAsyncMaxPending(maxWindow + 1)}, {"PublishAsyncMaxPending", "most", PublishAsyncMaxPending(math.MaxInt)},
+		{"PublishAsyncHandler", "nil", PublishAsyncHandler(nil)},
+		{"AckTimeout", "0", AckTimeout(0)}, {"AckTimeout", "-1", AckTimeout(-1)}, {"AckTimeout", "least", AckTimeout(math.MinInt64)},
 		{"nil", "nil", nil},
 	}
 }

@@ -67,6 +67,8 @@ func (s *scene) targets() []door {
 	send := func(opts ...PublishOption) error { return only(s.Publish(ctx, "s", nil, opts...)) }
 	doors := []door{
 		{"JetStream.Publish", "subject, ", func(p string) error { return only(s.Publish(ctx, p, nil)) }, badSubject},
+		{"JetStream.PublishAsync", "subject, ", func(p string) error { return only(s.PublishAsync(ctx, p, nil)) }, badSubject},
+		{"JetStream.PublishMsgAsync", "subject, ", func(p string) error { return only(s.PublishMsgAsync(ctx, nats.Msg{Subject: p})) }, badSubject},
 		{"JetStream.PublishMsg", "subject, ", func(p string) error { return only(s.PublishMsg(ctx, nats.Msg{Subject: p})) }, badSubject},
 		{"JetStream.Request", "subject, ", func(p string) error { return s.Request(ctx, p, nil, nil) }, badSubject},
 		{"ScheduleTarget", "", func(p string) error { return send(later, ScheduleTarget(p)) }, option("ScheduleTarget")},

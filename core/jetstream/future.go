@@ -49,7 +49,7 @@ func (f *PubAckFuture) Wait(ctx context.Context) (PubAck, error) {
 		return PubAck{}, errNilContext
 	}
 	if ack, err, ok := f.Result(); ok {
-		return ack, err
+		return ack, err // whether ctx lives or not: it is there
 	}
 	select {
 	case <-f.Done():

@@ -57,13 +57,14 @@ func matrixMethods() (all []method) {
 
 // stage is a handle with sessions and a message, which methods are called on.
 type stage struct {
-	t     *testing.T
-	net   *fakeserver.Net
-	srv   *fakeserver.Server
-	opts  []nats.Option
-	nc    *nats.Conn
-	js    *JetStream
-	block chan struct{} // closed when the call under test is over
+	jsOpts []Option // of the handle
+	t      *testing.T
+	net    *fakeserver.Net
+	srv    *fakeserver.Server
+	opts   []nats.Option
+	nc     *nats.Conn
+	js     *JetStream
+	block  chan struct{} // closed when the call under test is over
 
 	stream  *Stream
 	pull    *Consumer
@@ -117,7 +118,7 @@ func (s *stage) connect(opts ...nats.Option) {
 	nc, err := nats.Connect(s.t.Context(), s.srv.URL(), opts...)
 	s.must(err)
 	s.nc = nc
-	s.js, err = New(nc)
+	s.js, err = New(nc, s.jsOpts...)
 	s.must(err)
 	s.stream = s.js.StreamHandle("S")
 	s.pull = s.stream.ConsumerHandle("C")

@@ -119,6 +119,9 @@ func (p *publisher) prepareHeader(m nats.Msg, opts []PublishOption) (nats.Msg, *
 
 // publish is the way of a message into the window, and usually on to the link.
 func (p *publisher) publish(ctx context.Context, m nats.Msg, opts []PublishOption) (*PubAckFuture, error) {
+	if ctx.Err() != nil {
+		return nil, opError(notSent{context.Cause(ctx)}, "publish to", m.Subject)
+	}
 	o, err := p.prepare(ctx, m, opts)
 	if err != nil {
 		return nil, err
@@ -195,6 +198,9 @@ func (p *publisher) admit(ctx context.Context, o *outgoing) error {
 			return p.failure
 		}
 		if p.sub == nil || !p.running {
+			if err := p.check(o); err != nil {
+				return err // before a byte leaves
+			}
 			if err := p.begin(); err != nil {
 				return err
 			}
@@ -214,7 +220,10 @@ func (p *publisher) admit(ctx context.Context, o *outgoing) error {
 		case p.link == nil && policy == nats.DisconnectedBlock:
 			err = p.waitForLink(ctx)
 		default:
-			return p.checkWaiting(o)
+			if p.machine.Direct() {
+				return nil // the link checks it
+			}
+			return p.check(o)
 		}
 		if err != nil {
 			return err
@@ -235,13 +244,19 @@ func (p *publisher) waitForLink(ctx context.Context) error {
 	return err
 }
 
-// checkWaiting is for what does not go to the link at once, which would check it.
-func (p *publisher) checkWaiting(o *outgoing) error {
-	if p.machine.Direct() {
-		return nil
+// maxLine is the longest subject, with its reply subject, that fits a server's
+// control line.
+const maxLine = 4096 - 64
+
+// check is what a link checks, for what does not go there at once.
+func (p *publisher) check(o *outgoing) error {
+	subj := o.msg.Subject
+	problem := subject.CheckPublish(subj)
+	if problem == "" && len(subj)+len(p.prefix)+window.MaxToken > maxLine {
+		subj, problem = subj[:min(len(subj), 64)], "longer than a server's control line may be"
 	}
-	if problem := subject.CheckPublish(o.msg.Subject); problem != "" {
-		return &nats.SubjectError{Subject: o.msg.Subject, Problem: problem}
+	if problem != "" {
+		return &nats.SubjectError{Subject: subj, Problem: problem}
 	}
 	if max := p.js.nc.ServerInfo().MaxPayload; max > 0 && int64(o.msg.Size()) > max {
 		return fmt.Errorf("%w: %d bytes, the server takes %d", nats.ErrMaxPayload, o.msg.Size(), max)

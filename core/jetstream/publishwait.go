@@ -86,6 +86,9 @@ type awaited struct {
 
 // wait is WaitPublished.
 func (p *publisher) wait(ctx context.Context) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	p.mu.Lock()
 	w := &awaited{order: p.machine.NextOrder(), done: make(chan struct{})}
 	p.ends = append(p.ends, w)
