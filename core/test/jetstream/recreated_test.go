@@ -168,8 +168,9 @@ func TestRecreatedWhileDisconnected(t *testing.T) {
 				t.Fatal(err)
 			}
 			other := handle(t, srv.URL())
-			c := onDisk(t, other, 2, jetstream.ConsumerConfig{})
-			if c, err = js.Consumer(t.Context(), "S", "C"); err != nil {
+			onDisk(t, other, 2, jetstream.ConsumerConfig{})
+			c, err := js.Consumer(t.Context(), "S", "C")
+			if err != nil {
 				t.Fatal(err)
 			}
 			heard := newTold()
