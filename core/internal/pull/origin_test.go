@@ -84,7 +84,7 @@ func TestDoubtsAreFew(t *testing.T) {
 		if r.checking {
 			r.asked(r.check, born, false)
 		}
-		r.now += 10 * time.Millisecond
+		r.now += 100 * time.Millisecond
 	}
 	if r.check < 10 || r.check > 25 {
 		t.Errorf("%d checks in an hour", r.check)

@@ -15,6 +15,15 @@ import (
 	"github.com/perigee-go/nats/orbit/natstest"
 )
 
+// inMemory makes stream S with count messages, and consumer C. Not on disk: a
+// server may still be removing the files of the old stream when the new one comes.
+func inMemory(t testing.TB, js *jetstream.JetStream, count int) *jetstream.Consumer {
+	t.Helper()
+	c := worker(t, js, jetstream.ConsumerConfig{})
+	fill(t, js, "s.a", count)
+	return c
+}
+
 // A remake is what somebody else does to stream S or its consumer C while a
 // session of the consumer runs.
 type remake struct {
@@ -43,11 +52,11 @@ func makeConsumer(t testing.TB, js *jetstream.JetStream, cfg jetstream.ConsumerC
 
 var remakes = map[string]remake{
 	"the same stream": {true, func(t testing.TB, js *jetstream.JetStream) {
-		makeStream(t, js, jetstream.StreamConfig{})
+		makeStream(t, js, jetstream.StreamConfig{Storage: jetstream.MemoryStorage})
 		makeConsumer(t, js, jetstream.ConsumerConfig{})
 	}},
 	"with another configuration": {true, func(t testing.TB, js *jetstream.JetStream) {
-		makeStream(t, js, jetstream.StreamConfig{Storage: jetstream.MemoryStorage, MaxMsgs: 1000, AllowDirect: true})
+		makeStream(t, js, jetstream.StreamConfig{Storage: jetstream.FileStorage, MaxMsgs: 1000, AllowDirect: true})
 		makeConsumer(t, js, jetstream.ConsumerConfig{AckWait: time.Minute, MaxAckPending: 10, FilterSubject: "s.new"})
 	}},
 	"the same consumer": {false, func(t testing.TB, js *jetstream.JetStream) {
@@ -131,7 +140,7 @@ func TestRecreated(t *testing.T) {
 			t.Parallel()
 			js, srv := run(t)
 			other := handle(t, srv.URL())
-			c := onDisk(t, js, 4, jetstream.ConsumerConfig{})
+			c := inMemory(t, js, 4)
 			heard := newTold()
 			// All that it may read ahead is here: it has nothing to ask for.
 			rec, err := c.Receiver(jetstream.MaxMessages(4), heard.option())
@@ -168,7 +177,7 @@ func TestRecreatedWhileDisconnected(t *testing.T) {
 				t.Fatal(err)
 			}
 			other := handle(t, srv.URL())
-			onDisk(t, other, 2, jetstream.ConsumerConfig{})
+			inMemory(t, other, 2)
 			c, err := js.Consumer(t.Context(), "S", "C")
 			if err != nil {
 				t.Fatal(err)
@@ -204,7 +213,7 @@ func TestRecreatedUnderAPull(t *testing.T) {
 	t.Parallel()
 	js, srv := run(t)
 	other := handle(t, srv.URL())
-	c := onDisk(t, js, 0, jetstream.ConsumerConfig{})
+	c := inMemory(t, js, 0)
 	heard := newTold()
 	run, err := c.Consume(func(*jetstream.Msg) {}, heard.option())
 	if err != nil {
@@ -227,7 +236,7 @@ func TestRecreatedUnderAPull(t *testing.T) {
 func TestRecreatedSinceTheHandleWasMade(t *testing.T) {
 	t.Parallel()
 	js, _ := run(t)
-	c := onDisk(t, js, 2, jetstream.ConsumerConfig{})
+	c := inMemory(t, js, 2)
 	for m, err := range c.Fetch(t.Context(), 2) {
 		if err != nil {
 			t.Fatal(err)
