@@ -258,7 +258,8 @@ func consume(ctx context.Context, d *demo) error {
 	return nil
 }
 
-// settled waits until every order is acknowledged, up to the last of the stream.
+// settled waits until every order is acknowledged, up to the last of the stream:
+// a server that was just restarted may count 0 to come while there are some.
 // An acknowledgement that was lost with a link takes until the order came again.
 func (s *store) settled(ctx context.Context) (*jetstream.ConsumerInfo, error) {
 	last, err := s.stream.GetLastMsgForSubject(ctx, s.consumer.CachedInfo().Config.FilterSubject, jetstream.FromLeader())
