@@ -12,13 +12,6 @@ import (
 // linger is how long the runner stays when nothing is open.
 const linger = time.Second
 
-// noTime is a context that has ended: a publish with it does not wait.
-var noTime = func() context.Context {
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	return ctx
-}()
-
 // run is the runner. It sends what was held up, in order, sees to what is overdue,
 // and follows the links.
 func (p *publisher) run() {
@@ -168,7 +161,7 @@ func (p *publisher) send(t window.Token) {
 	limit := p.machine.Due() - p.now()
 	p.mu.Unlock()
 
-	at, err := link.PublishMsg(noTime, m)
+	at, err := link.PublishMsg(hasEnded, m)
 	if errors.Is(err, context.Canceled) {
 		at, err = p.sendPatiently(link, m, limit)
 	}

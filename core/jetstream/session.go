@@ -386,7 +386,7 @@ func (s *session) finish(err error) {
 	}
 }
 
-// hasEnded is a context that is over: for what is only to begin.
+// hasEnded is a context that is over: for what is only to begin, or is not to wait.
 var hasEnded = func() context.Context {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
